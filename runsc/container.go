@@ -1,0 +1,163 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runsc
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// CreateOpts are the options of Create.
+type CreateOpts struct {
+	// IO are the streams of a sandbox's root container. Those of any other
+	// container go with Start or Restore.
+	IO IO
+	// ConsoleSocket is the path of a unix socket that receives the master of
+	// the container's terminal.
+	ConsoleSocket string
+	// PanicLog is a file for the sentry's last words.
+	PanicLog string
+}
+
+// Create creates a container from the bundle and returns the pid of the
+// process that stands for it on the host.
+func (r *Runsc) Create(ctx context.Context, id, bundle string, opts CreateOpts) (pid int, err error) {
+	pidFile := filepath.Join(bundle, "init.pid")
+	if err := os.Remove(pidFile); err != nil && !os.IsNotExist(err) {
+		return 0, fmt.Errorf("remove old pid file: %w", err)
+	}
+	args := []string{"create", "--bundle", bundle, "--pid-file", pidFile}
+	if opts.ConsoleSocket != "" {
+		args = append(args, "--console-socket", opts.ConsoleSocket)
+	}
+	if _, err := r.run(ctx, command{args: append(args, id), io: opts.IO}); err != nil {
+		return 0, err
+	}
+	return readPid(pidFile)
+}
+
+// Start starts a created container.
+func (r *Runsc) Start(ctx context.Context, id string, io IO) error {
+	_, err := r.run(ctx, command{args: []string{"start", id}, io: io})
+	return err
+}
+
+// RestoreOpts are the options of Restore.
+type RestoreOpts struct {
+	// ImagePath is the checkpoint directory.
+	ImagePath string
+	// Background lets the container run before all of its memory is loaded.
+	Background bool
+	// Direct reads pages around the page cache. It pays for an image that is
+	// not in it, and only for that.
+	Direct bool
+}
+
+// Restore starts a created container from a checkpoint.
+func (r *Runsc) Restore(ctx context.Context, id string, io IO, opts RestoreOpts) error {
+	args := []string{"restore", "--detach", "--image-path", opts.ImagePath}
+	if opts.Background {
+		args = append(args, "--background")
+	}
+	if opts.Direct {
+		args = append(args, "--direct")
+	}
+	_, err := r.run(ctx, command{args: append(args, id), io: io, limit: longLimit})
+	return err
+}
+
+// Checkpoint saves the sandbox of container id into imagePath and leaves it as
+// it was, running or frozen. Pages are not compressed.
+//
+// Callers must look at the files before they trust them: runsc does not fsync
+// and has been seen to succeed on a full disk.
+func (r *Runsc) Checkpoint(ctx context.Context, id, imagePath string) error {
+	_, err := r.run(ctx, command{
+		args:  []string{"checkpoint", "--leave-running", "--compression=none", "--image-path", imagePath, id},
+		limit: longLimit,
+	})
+	return err
+}
+
+// Pause freezes the whole sandbox of container id.
+func (r *Runsc) Pause(ctx context.Context, id string) error {
+	_, err := r.run(ctx, command{args: []string{"pause", id}})
+	return err
+}
+
+// Resume thaws what Pause froze.
+func (r *Runsc) Resume(ctx context.Context, id string) error {
+	_, err := r.run(ctx, command{args: []string{"resume", id}})
+	return err
+}
+
+// Kill sends a signal to the container's first process, or to all of its processes.
+func (r *Runsc) Kill(ctx context.Context, id string, signal int, all bool) error {
+	args := []string{"kill"}
+	if all {
+		args = append(args, "--all")
+	}
+	_, err := r.run(ctx, command{args: append(args, id, strconv.Itoa(signal))})
+	return err
+}
+
+// Delete removes the container, killing it first. Deleting a sandbox's root
+// container ends the sandbox. A container that does not exist is no error.
+func (r *Runsc) Delete(ctx context.Context, id string) error {
+	_, err := r.run(ctx, command{args: []string{"delete", "--force", id}})
+	if IsNotExist(err) {
+		return nil
+	}
+	return err
+}
+
+// State returns the container's state.
+func (r *Runsc) State(ctx context.Context, id string) (specs.State, error) {
+	var s specs.State
+	out, err := r.run(ctx, command{args: []string{"state", id}, output: true})
+	if err != nil {
+		return s, err
+	}
+	if err := json.Unmarshal(out, &s); err != nil {
+		return s, fmt.Errorf("decode runsc state: %w", err)
+	}
+	return s, nil
+}
+
+// Update changes the container's resource limits.
+func (r *Runsc) Update(ctx context.Context, id string, resources *specs.LinuxResources) error {
+	in, err := tempFile()
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	if err := json.NewEncoder(in).Encode(resources); err != nil {
+		return fmt.Errorf("encode resources: %w", err)
+	}
+	if _, err := in.Seek(0, 0); err != nil {
+		return err
+	}
+	_, err = r.run(ctx, command{args: []string{"update", "--resources=-", id}, stdin: in})
+	return err
+}
+
+// readPid reads a decimal process id.
+func readPid(path string) (int, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, fmt.Errorf("read pid file: %w", err)
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return 0, fmt.Errorf("read pid file %s: %w", path, err)
+	}
+	return pid, nil
+}

@@ -1,0 +1,109 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package runsc
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+)
+
+// An Error is a runsc call that failed.
+type Error struct {
+	// Verb is the subcommand.
+	Verb string
+	// Status is the exit status, if the process ended by itself.
+	Status int
+	// Err is set where the process could not be waited for or ran out of time.
+	Err error
+	// Messages are the errors that runsc logged during the call, oldest first.
+	Messages []string
+}
+
+func (e *Error) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "runsc %s", e.Verb)
+	switch {
+	case e.Err != nil:
+		fmt.Fprintf(&b, ": %v", e.Err)
+	case len(e.Messages) == 0:
+		fmt.Fprintf(&b, ": exit status %d", e.Status)
+	}
+	if len(e.Messages) > 0 {
+		fmt.Fprintf(&b, ": %s", strings.Join(e.Messages, "; "))
+	}
+	return b.String()
+}
+
+func (e *Error) Unwrap() error { return e.Err }
+
+// IsNotExist reports whether err says that runsc has no such container.
+func IsNotExist(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, m := range e.Messages {
+		if strings.Contains(m, "does not exist") || strings.Contains(m, "file does not exist") {
+			return true
+		}
+	}
+	return false
+}
+
+// maxMessages bounds what an Error quotes of runsc's log, and maxLogTail what is read of it.
+const (
+	maxMessages = 4
+	maxLogTail  = 256 << 10
+)
+
+// logSize returns the present size of the log, to be passed to logSince.
+func (r *Runsc) logSize() int64 {
+	fi, err := os.Stat(r.Log)
+	if err != nil {
+		return 0
+	}
+	return fi.Size()
+}
+
+// logSince returns the error messages that were appended to the log after
+// mark. A log that cannot be read costs the messages, not the call.
+func (r *Runsc) logSince(mark int64) []string {
+	f, err := os.Open(r.Log)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	if _, err := f.Seek(mark, io.SeekStart); err != nil {
+		return nil
+	}
+	return errorMessages(io.LimitReader(f, maxLogTail))
+}
+
+// errorMessages picks the messages of level error and worse out of a log in
+// runsc's JSON form: {"msg": …, "level": …, "time": …}. It returns the last few.
+func errorMessages(r io.Reader) []string {
+	var messages []string
+	for s := bufio.NewScanner(r); s.Scan(); {
+		var line struct {
+			Msg   string `json:"msg"`
+			Level string `json:"level"`
+		}
+		if json.Unmarshal(s.Bytes(), &line) != nil {
+			continue
+		}
+		switch line.Level {
+		case "error", "fatal", "panic":
+			messages = append(messages, strings.TrimSpace(line.Msg))
+		}
+	}
+	if n := len(messages); n > maxMessages {
+		messages = messages[n-maxMessages:]
+	}
+	return messages
+}
