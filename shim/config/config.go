@@ -1,0 +1,194 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the node's configuration: which runsc, where state lives,
+// which stores there are. Operators write it; nothing that a container or a
+// snapshot says may change it.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Where the configuration is looked for.
+const (
+	// DefaultPath is read if nothing else is named; it need not exist.
+	DefaultPath = "/etc/ateom/config.toml"
+	// PathEnv is an environment variable that names another file, which must exist.
+	PathEnv = "ATEOM_CONFIG"
+)
+
+// Config is the content of config.toml. docs/configuration.md describes it.
+type Config struct {
+	// Runsc is the path of the runsc binary. Empty: "runsc" beside the shim's
+	// own binary, else in PATH.
+	Runsc string `toml:"runsc"`
+	// Gofer is the path of ateom-gofer. Empty: beside the shim's own binary, else in PATH.
+	Gofer string `toml:"gofer"`
+	// RunscFlags are global flags of runsc by name, without dashes.
+	RunscFlags map[string]string `toml:"runsc-flags"`
+	// StateDir keeps what must survive a reboot: snapshots, volumes, the cache.
+	StateDir string `toml:"state-dir"`
+	// RunDir keeps what need not: runsc's state, sockets, the shim's own notes.
+	RunDir string `toml:"run-dir"`
+	// DefaultStore is the store that is used where none is named.
+	DefaultStore string `toml:"default-store"`
+	// Stores by name.
+	Stores map[string]Store `toml:"stores"`
+	// CheckpointIO chooses who moves checkpoint bytes: "gofer" (default) or "files".
+	CheckpointIO CheckpointIO `toml:"checkpoint-io"`
+	// Debug makes the shim log at level debug and runsc write debug logs below RunDir.
+	Debug bool `toml:"debug"`
+}
+
+// CheckpointIO says who moves the bytes of a checkpoint.
+type CheckpointIO string
+
+const (
+	// Gofer is the side-car that runsc starts as its checkpointgofer.
+	Gofer CheckpointIO = "gofer"
+	// Files is runsc itself, through plain files.
+	Files CheckpointIO = "files"
+)
+
+// A Store is a named place for snapshots.
+type Store struct {
+	// URL as gocloud.dev/blob understands it: file:///dir, s3://bucket?region=…,
+	// gs://bucket; `prefix=p/` places the snapshots below a prefix.
+	URL string `toml:"url"`
+	// Env is set for the process that opens the store, for credentials that
+	// differ between stores.
+	Env map[string]string `toml:"env"`
+}
+
+// Default returns the configuration that an empty file means.
+func Default() *Config {
+	return &Config{
+		StateDir:     "/var/lib/ateom",
+		RunDir:       "/run/ateom",
+		CheckpointIO: Gofer,
+	}
+}
+
+// Load reads the file at path over the defaults, and body, TOML text again,
+// over both. An empty path means what PathEnv names, else DefaultPath.
+func Load(path, body string) (*Config, error) {
+	mustExist := path != ""
+	if path == "" {
+		path = os.Getenv(PathEnv)
+		mustExist = path != ""
+	}
+	if path == "" {
+		path = DefaultPath
+	}
+	c := Default()
+	text, err := os.ReadFile(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && !mustExist:
+	case err != nil:
+		return nil, fmt.Errorf("read configuration: %w", err)
+	default:
+		if err := c.merge(string(text)); err != nil {
+			return nil, fmt.Errorf("read configuration %s: %w", path, err)
+		}
+	}
+	if err := c.merge(body); err != nil {
+		return nil, fmt.Errorf("read configuration from the runtime options: %w", err)
+	}
+	if err := c.resolve(); err != nil {
+		return nil, fmt.Errorf("check configuration %s: %w", path, err)
+	}
+	return c, nil
+}
+
+// merge decodes text over c: scalars replace, stores and flags are added by name.
+func (c *Config) merge(text string) error {
+	if strings.TrimSpace(text) == "" {
+		return nil
+	}
+	stores, flags := c.Stores, c.RunscFlags
+	c.Stores, c.RunscFlags = nil, nil
+	d := toml.NewDecoder(bytes.NewReader([]byte(text)))
+	d.DisallowUnknownFields()
+	if err := d.Decode(c); err != nil {
+		var strict *toml.StrictMissingError
+		if errors.As(err, &strict) {
+			return fmt.Errorf("unknown setting %q: %w", strings.Join(strict.Errors[0].Key(), "."), errdefs.ErrInvalidArgument)
+		}
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	c.Stores = overlay(stores, c.Stores)
+	c.RunscFlags = overlay(flags, c.RunscFlags)
+	return nil
+}
+
+func overlay[V any](under, over map[string]V) map[string]V {
+	if len(under)+len(over) == 0 {
+		return nil
+	}
+	m := make(map[string]V, len(under)+len(over))
+	maps.Copy(m, under)
+	maps.Copy(m, over)
+	return m
+}
+
+// resolve checks what can be checked without touching anything and finds the binaries.
+func (c *Config) resolve() error {
+	for _, d := range []struct{ key, path string }{{"state-dir", c.StateDir}, {"run-dir", c.RunDir}} {
+		if !filepath.IsAbs(d.path) {
+			return fmt.Errorf("%s: want an absolute path, got %q: %w", d.key, d.path, errdefs.ErrInvalidArgument)
+		}
+	}
+	if c.CheckpointIO != Gofer && c.CheckpointIO != Files {
+		return fmt.Errorf("checkpoint-io: want %q or %q, got %q: %w", Gofer, Files, c.CheckpointIO, errdefs.ErrInvalidArgument)
+	}
+	if c.RunscFlags["overlay2"] == "none" {
+		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
+	}
+	for name, s := range c.Stores {
+		if s.URL == "" {
+			return fmt.Errorf("stores.%s.url: missing: %w", name, errdefs.ErrInvalidArgument)
+		}
+	}
+	if _, ok := c.Stores[c.DefaultStore]; c.DefaultStore != "" && !ok {
+		return fmt.Errorf("default-store: there is no store %q: %w", c.DefaultStore, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// Store returns the store of that name; an empty name means the default one.
+// A URL is not a name.
+func (c *Config) Store(name string) (string, Store, error) {
+	if name == "" {
+		name = c.DefaultStore
+	}
+	if name == "" {
+		return "", Store{}, fmt.Errorf("no store is named and the node's configuration has no default-store: %w", errdefs.ErrInvalidArgument)
+	}
+	s, ok := c.Stores[name]
+	if !ok {
+		return "", Store{}, fmt.Errorf("the node's configuration has no store %q (it has: %s): %w",
+			name, strings.Join(slices.Sorted(maps.Keys(c.Stores)), ", "), errdefs.ErrNotFound)
+	}
+	return name, s, nil
+}
+
+// Flags returns RunscFlags as arguments, sorted.
+func (c *Config) Flags() []string {
+	var flags []string
+	for _, name := range slices.Sorted(maps.Keys(c.RunscFlags)) {
+		flags = append(flags, "--"+name+"="+c.RunscFlags[name])
+	}
+	return flags
+}
