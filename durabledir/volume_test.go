@@ -1,0 +1,139 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package durabledir
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/errdefs"
+)
+
+func TestPrepareMakesTheDirectoryAsDeclared(t *testing.T) {
+	defer syscall.Umask(syscall.Umask(0o077))
+	uid, gid := 1234, 4321
+	for name, test := range map[string]struct {
+		decl Declaration
+		mode os.FileMode
+	}{
+		"default": {Declaration{Name: "v"}, os.ModeDir | 0o777},
+		"all":     {Declaration{Name: "v", UID: &uid, GID: &gid, Mode: "2750"}, os.ModeDir | os.ModeSetgid | 0o750},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "v")
+			if err := Prepare(dir, test.decl); err != nil {
+				t.Fatal(err)
+			}
+			info, err := os.Lstat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if info.Mode() != test.mode {
+				t.Errorf("mode %v, want %v", info.Mode(), test.mode)
+			}
+			if st := info.Sys().(*syscall.Stat_t); test.decl.UID != nil && (int(st.Uid) != uid || int(st.Gid) != gid) {
+				t.Errorf("owner %d:%d, want %d:%d", st.Uid, st.Gid, uid, gid)
+			}
+		})
+	}
+}
+
+func TestPrepareLeavesWhatExists(t *testing.T) {
+	parent := t.TempDir()
+	dir := filepath.Join(parent, "v")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := Prepare(dir, Declaration{Name: "v", Mode: "0755"}); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Lstat(dir); err != nil || info.Mode() != os.ModeDir|0o700 {
+		t.Errorf("got %v, %v; want the mode it had", info.Mode(), err)
+	}
+	if names := list(t, parent); len(names) != 1 {
+		t.Errorf("left behind beside the volume: %q", names)
+	}
+}
+
+func TestPrepareRefusesAFileAndASymlink(t *testing.T) {
+	parent := t.TempDir()
+	write(t, filepath.Join(parent, "file"), "x")
+	if err := os.Symlink(t.TempDir(), filepath.Join(parent, "link")); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"file", "link"} {
+		if err := Prepare(filepath.Join(parent, name), Declaration{Name: "v"}); !errors.Is(err, errdefs.ErrFailedPrecondition) {
+			t.Errorf("%s: error %v, want ErrFailedPrecondition", name, err)
+		}
+	}
+}
+
+func TestInstallRefusesAVolumeWithData(t *testing.T) {
+	parent := t.TempDir()
+	staging, dir := filepath.Join(parent, "staging"), filepath.Join(parent, "v")
+	write(t, filepath.Join(staging, "new"), "new")
+	write(t, filepath.Join(dir, "old"), "old")
+	if err := Install(staging, dir); !errors.Is(err, errdefs.ErrAlreadyExists) {
+		t.Fatalf("error %v, want ErrAlreadyExists", err)
+	}
+	if got := list(t, dir); len(got) != 1 || got[0] != "old" {
+		t.Errorf("the volume holds %q, want what it held", got)
+	}
+	if err := Replace(staging, dir); err != nil {
+		t.Fatal(err)
+	}
+	if got := list(t, dir); len(got) != 1 || got[0] != "new" {
+		t.Errorf("after Replace the volume holds %q, want the new file", got)
+	}
+	if got := list(t, staging); len(got) != 1 || got[0] != "old" {
+		t.Errorf("after Replace staging holds %q, want the old file", got)
+	}
+}
+
+func TestInstallTakesANewOrEmptyPlace(t *testing.T) {
+	parent := t.TempDir()
+	for _, name := range []string{"absent", "empty"} {
+		staging, dir := filepath.Join(parent, "staging"), filepath.Join(parent, name)
+		write(t, filepath.Join(staging, "new"), "new")
+		if name == "empty" {
+			if err := os.Mkdir(dir, 0o777); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := Install(staging, dir); err != nil {
+			t.Fatal(err)
+		}
+		if got := list(t, dir); len(got) != 1 || got[0] != "new" {
+			t.Errorf("%s: the volume holds %q, want the new file", name, got)
+		}
+	}
+}
+
+// write makes a file and the directories above it.
+func write(t testing.TB, name, content string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// list returns the names in a directory.
+func list(t testing.TB, dir string) []string {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	return names
+}
