@@ -29,6 +29,7 @@ type State struct {
 type Link struct {
 	Name       string      `json:"name"`
 	MTU        int         `json:"mtu"`
+	Up         bool        `json:"up,omitempty"`
 	Addresses  []Address   `json:"addresses,omitempty"`
 	Routes     []Route     `json:"routes,omitempty"`
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
@@ -99,7 +100,7 @@ func Read(path string) (*State, error) {
 }
 
 func readLink(h *netlink.Handle, l netlink.Link) (Link, error) {
-	out := Link{Name: l.Attrs().Name, MTU: l.Attrs().MTU}
+	out := Link{Name: l.Attrs().Name, MTU: l.Attrs().MTU, Up: l.Attrs().Flags&net.FlagUp != 0}
 	addrs, err := h.AddrList(l, netlink.FAMILY_ALL)
 	if err != nil {
 		return out, err
@@ -184,6 +185,9 @@ func (l Link) apply(h *netlink.Handle) error {
 		if err := a.apply(h, link); err != nil {
 			return fmt.Errorf("add address %s: %w", a.CIDR, err)
 		}
+	}
+	if !l.Up {
+		return nil
 	}
 	if err := h.LinkSetUp(link); err != nil {
 		return fmt.Errorf("set up: %w", err)

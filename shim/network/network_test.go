@@ -109,7 +109,7 @@ func TestApplyPutsBackWhatWasTaken(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(before, after, cmpopts.IgnoreSliceElements(linkLocal)); diff != "" {
+		if diff := cmp.Diff(before, after, cmpopts.IgnoreSliceElements(linkLocal), cmpopts.EquateEmpty()); diff != "" {
 			t.Errorf("put back (-before +after):\n%s", diff)
 		}
 	}
