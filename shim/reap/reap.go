@@ -1,0 +1,24 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package reap lets commands run in a process that reaps every child of its
+// own and of its descendants, as a shim does.
+package reap
+
+import (
+	"os/exec"
+
+	"github.com/containerd/containerd/v2/pkg/sys/reaper"
+)
+
+// Starter starts commands under containerd's reaper. It implements runsc.Starter.
+type Starter struct{}
+
+// Start starts cmd; see runsc.Starter.
+func (Starter) Start(cmd *exec.Cmd) (func() (int, error), error) {
+	exits, err := reaper.Default.Start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	return func() (int, error) { return reaper.Default.Wait(cmd, exits) }, nil
+}

@@ -1,0 +1,84 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record is the note that the shim leaves in a container's bundle: all
+// that another process needs to clean up after a shim that died. It is written
+// before anything is touched, lives as long as the bundle, and is volatile:
+// losing it loses no snapshot.
+package record
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+// fileName is the record's name in the bundle, and version what this package writes.
+const (
+	fileName = "ateom.json"
+	version  = 1
+)
+
+// A Record describes one container of a sandbox.
+type Record struct {
+	Version int `json:"version"`
+	// Sandbox is the id of the sandbox's root container.
+	Sandbox string `json:"sandbox"`
+	// Runsc, Root and Flags are how to call runsc.
+	Runsc string   `json:"runsc"`
+	Root  string   `json:"root"`
+	Flags []string `json:"flags,omitempty"`
+	// Rootfs is where the container's root file system is mounted.
+	Rootfs string `json:"rootfs"`
+	// StateDir is the node's durable state directory.
+	StateDir string `json:"stateDir"`
+	// Volumes is the directory that holds the sandbox's DurableDirs; set in the
+	// root container's record only.
+	Volumes string `json:"volumes,omitempty"`
+	// Scratch is the sandbox's directory of volatile files; root container only.
+	Scratch string `json:"scratch,omitempty"`
+	// Paused is the snapshot that the sandbox would be resumed from.
+	Paused artifacts.ID `json:"paused,omitempty"`
+}
+
+// Write puts the record into the bundle, whole or not at all.
+func Write(bundle string, r *Record) error {
+	r.Version = version
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("encode record: %w", err)
+	}
+	path := filepath.Join(bundle, fileName)
+	tmp := path + ".new"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return fmt.Errorf("write record: %w", err)
+	}
+	return nil
+}
+
+// Read returns the bundle's record, or nil if there is none.
+func Read(bundle string) (*Record, error) {
+	b, err := os.ReadFile(filepath.Join(bundle, fileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read record: %w", err)
+	}
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return nil, fmt.Errorf("read record of %s: %w", bundle, err)
+	}
+	if r.Version < 1 || r.Version > version {
+		return nil, fmt.Errorf("read record of %s: version %d is not one that this binary knows (1 to %d)", bundle, r.Version, version)
+	}
+	return &r, nil
+}
