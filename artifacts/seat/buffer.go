@@ -1,0 +1,61 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"bytes"
+	"iter"
+	"sync"
+)
+
+// A buffer holds at most one chunk.
+type buffer struct {
+	b []byte
+}
+
+var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, chunkSize)} }}
+
+func newBuffer() *buffer {
+	b := buffers.Get().(*buffer)
+	b.b = b.b[:0]
+	return b
+}
+
+func (b *buffer) free() { buffers.Put(b) }
+
+// fill appends the bytes of s.
+func (b *buffer) fill(s segment) error {
+	at := len(b.b)
+	b.b = b.b[:at+s.n]
+	return s.file.readFull(b.b[at:], s.off)
+}
+
+// pageSize is the granularity of holes. It is the smallest page of any
+// machine, so that it divides them all.
+const pageSize = 4096
+
+var zeroPage [pageSize]byte
+
+// dataRuns returns the stretches of p that are not zero pages, as offsets into p.
+func dataRuns(p []byte) iter.Seq2[int, int] {
+	return func(yield func(start, end int) bool) {
+		start := -1
+		for at := 0; at < len(p); at += pageSize {
+			end := min(at+pageSize, len(p))
+			zero := bytes.Equal(p[at:end], zeroPage[:end-at])
+			switch {
+			case !zero && start < 0:
+				start = at
+			case zero && start >= 0:
+				if !yield(start, at) {
+					return
+				}
+				start = -1
+			}
+		}
+		if start >= 0 {
+			yield(start, len(p))
+		}
+	}
+}

@@ -1,0 +1,112 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+// A draft is the directory that a save fills.
+type draft struct {
+	root *os.Root
+	mu   sync.Mutex
+}
+
+// openDraft opens dir and makes the directories in it that a save needs.
+func openDraft(dir string) (*draft, error) {
+	root, err := openPrivateRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open draft: %w", err)
+	}
+	for _, sub := range []string{"image", "recipes", "parts"} {
+		if err := root.MkdirAll(sub, 0o700); err != nil {
+			root.Close()
+			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
+		}
+	}
+	return &draft{root: root}, nil
+}
+
+// openPrivateRoot opens dir if it is this user's and closed to others.
+func openPrivateRoot(dir string) (*os.Root, error) {
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	self, err := root.Open(".")
+	if err == nil {
+		err = checkPrivate(self, unix.S_IFDIR)
+		self.Close()
+	}
+	if err != nil {
+		root.Close()
+		return nil, fmt.Errorf("check %s: %w", dir, err)
+	}
+	return root, nil
+}
+
+func (d *draft) close() { d.root.Close() }
+
+// create makes the image file name, which must not exist.
+func (d *draft) create(name string) (*os.File, error) {
+	f, err := d.root.OpenFile(path.Join("image", name), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("create image file: %w", err)
+	}
+	return f, nil
+}
+
+// seal makes the finished image of part durable: the bytes first, then its
+// recipe, and last its description, which is what says that the part is whole.
+func (d *draft) seal(part string, image *os.File, size int64, chunks []chunk) error {
+	if err := image.Truncate(size); err != nil {
+		return fmt.Errorf("set size of %s: %w", image.Name(), err)
+	}
+	if err := image.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", image.Name(), err)
+	}
+	recipe := encodeRecipe(chunks)
+	if err := d.write(path.Join("recipes", part), recipe); err != nil {
+		return err
+	}
+	desc, err := json.Marshal(artifacts.Part{
+		Name:     part,
+		Encoding: artifacts.Raw,
+		Size:     size,
+		Digest:   sha256.Sum256(recipe),
+	})
+	if err != nil {
+		return fmt.Errorf("describe part %s: %w: %w", part, err, errdefs.ErrInternal)
+	}
+	return d.write(path.Join("parts", part+".json"), append(desc, '\n'))
+}
+
+// write puts body into the new file name and onto the disk.
+func (d *draft) write(name string, body []byte) error {
+	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("create %s: %w", name, err)
+	}
+	_, err = f.Write(body)
+	if err == nil {
+		err = f.Sync()
+	}
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("write %s: %w", name, err)
+	}
+	return nil
+}

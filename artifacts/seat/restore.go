@@ -1,0 +1,251 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/memmap"
+	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
+)
+
+const (
+	// restoreBytes is the largest read asked of runsc. Pages that a program
+	// waits for come in requests of their own size; this bounds how long one
+	// background read keeps them waiting.
+	restoreBytes = 256 << 10
+	// lazyBytes replaces it where the background is to trickle.
+	lazyBytes = 16 << 10
+	// restoreParallel reads may be under way: enough to keep a store with 20 ms
+	// to the first byte busy, few enough that what is waited for gets its turn.
+	restoreParallel = 32
+)
+
+// A reader serves one file of a checkpoint. It implements stateio.AsyncReader.
+type reader struct {
+	part     string
+	src      source
+	chunks   *verified
+	pacer    *pacer
+	status   *status
+	maxBytes uint64
+	served   atomic.Int64 // bytes, of all that the part has
+
+	clients clientFiles
+	order   order
+	waited  chan *restoreOp
+	ahead   chan *restoreOp
+	done    chan stateio.Completion
+	ctx     context.Context
+	cancel  context.CancelFunc
+	workers sync.WaitGroup
+}
+
+// A restoreOp is one read of runsc's.
+type restoreOp struct {
+	id   int
+	off  int64
+	n    uint64
+	file *clientFile
+	frs  []memmap.FileRange
+}
+
+var _ stateio.AsyncReader = (*reader)(nil)
+
+// newReader starts a reader of part from src, which it owns.
+func newReader(ctx context.Context, part string, src source, p *pacer, st *status) *reader {
+	ctx, cancel := context.WithCancel(ctx)
+	r := &reader{
+		part:     part,
+		src:      src,
+		chunks:   newVerified(part, src, st),
+		pacer:    p,
+		status:   st,
+		maxBytes: restoreBytes,
+		waited:   make(chan *restoreOp, restoreParallel),
+		ahead:    make(chan *restoreOp, restoreParallel),
+		done:     make(chan stateio.Completion, restoreParallel),
+		ctx:      ctx,
+		cancel:   cancel,
+	}
+	if p.get() == job.PaceLazy {
+		r.maxBytes = lazyBytes
+	}
+	st.total(part, src.layout().size())
+	workers := src.parallel()
+	if workers == 0 {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	for range workers {
+		r.workers.Go(r.work)
+	}
+	return r
+}
+
+func (r *reader) MaxReadBytes() uint64            { return r.maxBytes }
+func (r *reader) MaxRanges() int                  { return int(r.maxBytes / pageSize) }
+func (r *reader) MaxParallel() int                { return restoreParallel }
+func (r *reader) NeedRegisterDestinationFD() bool { return true }
+
+// RegisterDestinationFD implements stateio.AsyncReader.
+func (r *reader) RegisterDestinationFD(fd int32, _ uint64, _ []stateio.ClientFileRangeSetting) (stateio.DestinationFile, error) {
+	return r.clients.register(fd)
+}
+
+// AddRead implements stateio.AsyncReader.
+func (r *reader) AddRead(id int, off int64, dst stateio.DestinationFile, fr memmap.FileRange, _ []byte) {
+	r.add(&restoreOp{id: id, off: off, n: fr.Length(), file: dst.(*clientFile), frs: []memmap.FileRange{fr}})
+}
+
+// AddReadv implements stateio.AsyncReader.
+func (r *reader) AddReadv(id int, off int64, total uint64, dst stateio.DestinationFile, frs []memmap.FileRange, _ []unix.Iovec) {
+	r.add(&restoreOp{id: id, off: off, n: total, file: dst.(*clientFile), frs: frs})
+}
+
+// add queues op: in front if somebody waits for it. The kernel's own state is
+// always waited for.
+func (r *reader) add(op *restoreOp) {
+	ahead := r.part == artifacts.PartPages && r.order.ahead(op.off, int64(op.n))
+	inside := max(0, min(int64(op.n), r.src.layout().size()-op.off)) // runsc asks beyond the end, too
+	r.status.asked(inside, !ahead)
+	if ahead {
+		r.ahead <- op
+		return
+	}
+	r.pacer.wait(time.Now())
+	r.waited <- op
+}
+
+// Wait implements stateio.AsyncReader.
+func (r *reader) Wait(cs []stateio.Completion, min int) ([]stateio.Completion, error) {
+	return stateio.CompletionChanWait(r.done, cs, min)
+}
+
+// work serves reads until the reader is closed.
+func (r *reader) work() {
+	for op := r.next(); op != nil; op = r.next() {
+		c := stateio.Completion{ID: op.id}
+		n, err := r.serve(op)
+		c.N = n
+		if r.served.Add(int64(n)) == r.src.layout().size() {
+			r.status.complete(r.part)
+		}
+		if err != nil {
+			c.Err = err
+			if err != io.EOF && r.ctx.Err() == nil {
+				r.status.fail(fmt.Errorf("restore: %w", err))
+			}
+		}
+		r.done <- c
+	}
+}
+
+// next returns the read to serve next, and nil when the reader is closed.
+func (r *reader) next() *restoreOp {
+	for {
+		select {
+		case op := <-r.waited:
+			return op
+		default:
+		}
+		if len(r.ahead) == 0 {
+			select {
+			case op := <-r.waited:
+				return op
+			case op := <-r.ahead:
+				return op
+			case <-r.ctx.Done():
+				return nil
+			}
+		}
+		delay, changed := r.pacer.delay(time.Now())
+		if delay == 0 {
+			select {
+			case op := <-r.ahead:
+				return op
+			default:
+				continue // another worker took it
+			}
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case op := <-r.waited:
+			timer.Stop()
+			return op
+		case <-timer.C:
+		case <-changed:
+			timer.Stop()
+		case <-r.ctx.Done():
+			timer.Stop()
+			return nil
+		}
+	}
+}
+
+// serve moves the bytes of op into the sandbox's memory and returns how many
+// there were: fewer than asked for only with an error, which is io.EOF behind
+// the end of the file.
+func (r *reader) serve(op *restoreOp) (uint64, error) {
+	l := r.src.layout()
+	if op.off < 0 || op.off > l.size() {
+		return 0, io.EOF
+	}
+	out := scatter{file: op.file, frs: op.frs}
+	moved := uint64(0)
+	for i := l.find(op.off); moved < op.n; i++ {
+		if i == len(l.chunks) {
+			return moved, io.EOF
+		}
+		skip := op.off + int64(moved) - l.start(i)
+		n := min(int64(l.chunks[i].Length)-skip, int64(op.n-moved))
+		if err := r.serveChunk(&out, i, int(skip), int(n)); err != nil {
+			return moved, err
+		}
+		moved += uint64(n)
+	}
+	return moved, nil
+}
+
+// serveChunk moves n bytes of chunk i, from skip on.
+func (r *reader) serveChunk(out *scatter, i, skip, n int) error {
+	if r.src.layout().chunks[i].Digest.IsZero() {
+		r.status.moved(0, int64(n))
+		if r.part == artifacts.PartPages {
+			// A memory file that is being loaded has holes there, which read as
+			// zeros and cost no memory.
+			out.skip(n)
+			return nil
+		}
+		return out.write(make([]byte, n))
+	}
+	c, err := r.chunks.get(r.ctx, i)
+	if err != nil {
+		return err
+	}
+	err = out.write(c.buf.b[skip : skip+n])
+	r.chunks.put(c, n)
+	r.status.moved(int64(n), 0)
+	return err
+}
+
+// Close implements stateio.AsyncReader.
+func (r *reader) Close() error {
+	r.cancel()
+	r.workers.Wait()
+	r.clients.close()
+	if err := r.src.close(); err != nil {
+		return fmt.Errorf("close part %s: %w", r.part, err)
+	}
+	return nil
+}

@@ -1,0 +1,256 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/sentry/memmap"
+	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+const (
+	// saveBytes is the largest write asked of runsc. Larger ones cost fewer
+	// turns of the protocol; 16 chunks keep two cores busy.
+	saveBytes = 1 << 20
+	// saveParallel writes may be under way. No buffer hangs on this number:
+	// a worker copies one chunk at a time.
+	saveParallel = 16
+)
+
+// A writer takes one file of a checkpoint. It implements stateio.AsyncWriter.
+type writer struct {
+	part   string
+	image  *os.File
+	draft  *draft
+	status *status
+
+	clients clientFiles
+	cut     cutter
+	tasks   chan saveTask
+	done    chan stateio.Completion
+	workers sync.WaitGroup
+
+	mu     sync.Mutex
+	chunks []chunk
+	failed error
+
+	finalized bool
+}
+
+// A saveTask is a piece and the write that waits for it; op is nil if that
+// write has already been answered.
+type saveTask struct {
+	piece *piece
+	op    *saveOp
+}
+
+// A saveOp is one write of runsc's, complete when all its pieces are.
+type saveOp struct {
+	id      int
+	n       uint64
+	pending atomic.Int64
+}
+
+var _ stateio.AsyncWriter = (*writer)(nil)
+
+// newWriter starts a writer of part into image, which it owns.
+func newWriter(part string, image *os.File, d *draft, st *status) *writer {
+	w := &writer{
+		part:   part,
+		image:  image,
+		draft:  d,
+		status: st,
+		cut:    cutter{pages: part == artifacts.PartPages},
+		tasks:  make(chan saveTask, saveParallel*saveBytes/chunkSize),
+		done:   make(chan stateio.Completion, saveParallel),
+	}
+	for range runtime.GOMAXPROCS(0) {
+		w.workers.Go(w.work)
+	}
+	return w
+}
+
+func (w *writer) MaxWriteBytes() uint64      { return saveBytes }
+func (w *writer) MaxRanges() int             { return saveBytes / pageSize }
+func (w *writer) MaxParallel() int           { return saveParallel }
+func (w *writer) NeedRegisterSourceFD() bool { return true }
+
+// Reserve notes the size to come. Nothing is allocated ahead: zero pages stay holes.
+func (w *writer) Reserve(n uint64) { w.status.total(w.part, int64(n)) }
+
+// RegisterSourceFD implements stateio.AsyncWriter.
+func (w *writer) RegisterSourceFD(fd int32, _ uint64, _ []stateio.ClientFileRangeSetting) (stateio.SourceFile, error) {
+	return w.clients.register(fd)
+}
+
+// AddWrite implements stateio.AsyncWriter.
+func (w *writer) AddWrite(id int, src stateio.SourceFile, fr memmap.FileRange, _ []byte) {
+	w.add(id, src, []memmap.FileRange{fr})
+}
+
+// AddWritev implements stateio.AsyncWriter.
+func (w *writer) AddWritev(id int, _ uint64, src stateio.SourceFile, frs []memmap.FileRange, _ []unix.Iovec) {
+	w.add(id, src, frs)
+}
+
+func (w *writer) add(id int, src stateio.SourceFile, frs []memmap.FileRange) {
+	file := src.(*clientFile)
+	op := &saveOp{id: id}
+	op.pending.Store(1) // held by this function, so that no worker completes op early
+	for _, fr := range frs {
+		op.n += fr.Length()
+		w.cut.add(file, fr, func(p *piece) { w.submit(p, op) })
+	}
+	w.status.asked(int64(op.n), false)
+	w.fail(w.cut.carry())
+	w.finish(op)
+}
+
+// submit queues p on behalf of op.
+func (w *writer) submit(p *piece, op *saveOp) {
+	if op != nil {
+		op.pending.Add(1)
+	}
+	w.tasks <- saveTask{piece: p, op: op}
+}
+
+// finish drops one hold on op and reports its completion with the last.
+func (w *writer) finish(op *saveOp) {
+	if op == nil || op.pending.Add(-1) > 0 {
+		return
+	}
+	c := stateio.Completion{ID: op.id, N: op.n}
+	if err := w.err(); err != nil {
+		c = stateio.Completion{ID: op.id, Err: err}
+	}
+	w.done <- c
+}
+
+// work stores pieces until the writer is closed. Once one has failed the rest
+// are dropped.
+func (w *writer) work() {
+	for t := range w.tasks {
+		if w.err() == nil {
+			w.fail(w.store(t.piece))
+		}
+		if t.piece.carry != nil {
+			t.piece.carry.free()
+		}
+		w.finish(t.op)
+	}
+}
+
+// store hashes p and writes what of it is not zero.
+func (w *writer) store(p *piece) error {
+	b := p.carry
+	if b == nil {
+		b = newBuffer()
+		defer b.free()
+	}
+	for _, s := range p.segs {
+		if err := b.fill(s); err != nil {
+			return err
+		}
+	}
+	data := 0
+	for start, end := range dataRuns(b.b) {
+		if _, err := w.image.WriteAt(b.b[start:end], p.off+int64(start)); err != nil {
+			return fmt.Errorf("write %s: %w", w.image.Name(), err)
+		}
+		data += end - start
+	}
+	rec := chunk{Length: uint32(len(b.b))}
+	if data > 0 {
+		rec.Digest = sha256.Sum256(b.b)
+	}
+	w.put(p.index, rec)
+	w.status.moved(int64(data), int64(len(b.b)-data))
+	return nil
+}
+
+// put records a chunk of the recipe.
+func (w *writer) put(index int, c chunk) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for len(w.chunks) <= index {
+		w.chunks = append(w.chunks, chunk{})
+	}
+	w.chunks[index] = c
+}
+
+// fail records the first error. Everything after it fails too.
+func (w *writer) fail(err error) {
+	if err == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == nil {
+		w.failed = err
+		w.status.fail(fmt.Errorf("save %s: %w", w.part, err))
+	}
+}
+
+func (w *writer) err() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.failed
+}
+
+// Wait implements stateio.AsyncWriter.
+func (w *writer) Wait(cs []stateio.Completion, min int) ([]stateio.Completion, error) {
+	return stateio.CompletionChanWait(w.done, cs, min)
+}
+
+// Finalize ends the stream: after it the image file, its recipe and the part's
+// description are on disk.
+func (w *writer) Finalize() error {
+	w.cut.flush(func(p *piece) { w.submit(p, nil) })
+	w.stop()
+	err := w.err()
+	if err == nil {
+		err = w.draft.seal(w.part, w.image, w.cut.off, w.chunks)
+		w.fail(err)
+	}
+	if err == nil {
+		w.status.complete(w.part)
+	}
+	return err
+}
+
+// stop ends the workers when they have stored what is queued.
+func (w *writer) stop() {
+	if !w.finalized {
+		w.finalized = true
+		close(w.tasks)
+	}
+	w.workers.Wait()
+}
+
+// errAbandoned says that runsc closed a file before it was whole.
+var errAbandoned = errors.New("closed before it was complete")
+
+// Close implements stateio.AsyncWriter. What has not been finalized is
+// abandoned: the draft has no description of the part and cannot be published.
+func (w *writer) Close() error {
+	if !w.finalized {
+		w.fail(errAbandoned)
+	}
+	w.stop()
+	w.clients.close()
+	if err := w.image.Close(); err != nil {
+		return fmt.Errorf("close image file: %w", err)
+	}
+	return nil
+}

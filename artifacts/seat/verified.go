@@ -1,0 +1,117 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"container/list"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+)
+
+// maxIdle chunks that have been handed out in part are kept for the reads that
+// take the rest: 16 MiB.
+const maxIdle = 256
+
+// verified hands out chunks that match their recipe, each read once however
+// many ask for it at the same time.
+type verified struct {
+	src    source
+	part   string
+	status *status
+
+	mu   sync.Mutex
+	have map[int]*verifiedChunk
+	idle *list.List // of *verifiedChunk, the least recently used in front
+}
+
+// A verifiedChunk may be read once ready is closed and err is nil.
+type verifiedChunk struct {
+	index int
+	ready chan struct{}
+	buf   *buffer
+	err   error
+
+	users  int
+	served int
+	idle   *list.Element
+}
+
+func newVerified(part string, src source, st *status) *verified {
+	return &verified{src: src, part: part, status: st, have: make(map[int]*verifiedChunk), idle: list.New()}
+}
+
+// get returns chunk i, to be given back with put.
+func (v *verified) get(ctx context.Context, i int) (*verifiedChunk, error) {
+	v.mu.Lock()
+	c := v.have[i]
+	if c == nil {
+		c = &verifiedChunk{index: i, ready: make(chan struct{}), users: 1}
+		v.have[i] = c
+		v.mu.Unlock()
+		c.buf, c.err = v.read(ctx, i)
+		close(c.ready)
+	} else {
+		c.users++
+		if c.idle != nil {
+			v.idle.Remove(c.idle)
+			c.idle = nil
+		}
+		v.mu.Unlock()
+		<-c.ready
+	}
+	if c.err != nil {
+		v.put(c, 0)
+		return nil, c.err
+	}
+	return c, nil
+}
+
+// put gives c back after n of its bytes have been used. A chunk of which all
+// bytes have been used, or which could not be read, is forgotten.
+func (v *verified) put(c *verifiedChunk, n int) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	c.users--
+	c.served += n
+	if c.users > 0 {
+		return
+	}
+	if c.err != nil || c.served >= len(c.buf.b) {
+		v.forget(c)
+		return
+	}
+	c.idle = v.idle.PushBack(c)
+	if v.idle.Len() > maxIdle {
+		old := v.idle.Remove(v.idle.Front()).(*verifiedChunk)
+		v.forget(old)
+	}
+}
+
+func (v *verified) forget(c *verifiedChunk) {
+	delete(v.have, c.index)
+	if c.buf != nil {
+		c.buf.free()
+	}
+}
+
+// read brings chunk i and compares it with the recipe.
+func (v *verified) read(ctx context.Context, i int) (*buffer, error) {
+	want := v.src.layout().chunks[i]
+	b := newBuffer()
+	b.b = b.b[:want.Length]
+	if err := v.src.readChunk(ctx, i, b.b); err != nil {
+		b.free()
+		return nil, fmt.Errorf("read chunk %d of part %s: %w", i, v.part, err)
+	}
+	if sha256.Sum256(b.b) != want.Digest {
+		b.free()
+		return nil, fmt.Errorf("verify chunk %d of part %s: its bytes are not %s: %w", i, v.part, want.Digest, errdefs.ErrDataLoss)
+	}
+	v.status.verified(int64(want.Length))
+	return b, nil
+}
