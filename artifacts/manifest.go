@@ -57,6 +57,8 @@ type Manifest struct {
 	Runtime *Runtime `json:"runtime,omitempty"`
 	Machine *Machine `json:"machine,omitempty"`
 	Parts   []Part   `json:"parts"`
+	// Extra holds fields of a later minor version; so it does in the types below.
+	Extra Extra `json:"-"`
 }
 
 // A Sandbox names what was saved.
@@ -64,6 +66,7 @@ type Sandbox struct {
 	ID         string      `json:"id"`
 	Namespace  string      `json:"namespace,omitempty"`
 	Containers []Container `json:"containers"`
+	Extra      Extra       `json:"-"`
 }
 
 // A Container of the saved sandbox; the first one is the sandbox's root container.
@@ -78,7 +81,8 @@ type Container struct {
 	// must find unchanged.
 	SpecDigest string `json:"specDigest,omitempty"`
 	// Args of the container's process, for people who look inside.
-	Args []string `json:"args,omitempty"`
+	Args  []string `json:"args,omitempty"`
+	Extra Extra    `json:"-"`
 }
 
 // A Runtime is the runsc that made a Full snapshot. runsc refuses images of another version.
@@ -86,6 +90,7 @@ type Runtime struct {
 	Name    string `json:"name"`
 	Version string `json:"version"`
 	SHA256  string `json:"sha256"`
+	Extra   Extra  `json:"-"`
 }
 
 // A Machine is what the restoring node must at least be.
@@ -93,15 +98,18 @@ type Machine struct {
 	Arch        string   `json:"arch"`
 	CPUFeatures []string `json:"cpuFeatures,omitempty"`
 	PageSize    int      `json:"pageSize"`
+	Extra       Extra    `json:"-"`
 }
 
 // A Part is one stream of a snapshot.
 type Part struct {
 	Name     string   `json:"name"`
 	Encoding Encoding `json:"encoding"`
-	// Size and Digest are those of the stream before any encoding: the tar
-	// stream of a volume, the bytes of a checkpoint file.
-	Size   int64  `json:"size"`
+	// Size is that of the stream before any encoding: the tar stream of a
+	// volume, the bytes of a checkpoint file.
+	Size int64 `json:"size"`
+	// Digest is that of the stream (TarZstd), or the root of its recipe (Raw,
+	// Chunks), which lets a reader check any piece without reading the rest.
 	Digest Digest `json:"digest"`
 	// StoredSize and StoredDigest are those of the one object that the part is
 	// (TarZstd), or of its recipe object (Chunks).
@@ -109,6 +117,7 @@ type Part struct {
 	StoredDigest Digest `json:"storedDigest,omitzero"`
 	// Files counts a volume's entries.
 	Files int64 `json:"files,omitempty"`
+	Extra Extra `json:"-"`
 }
 
 // Durable returns the volume's name if p is a DurableDir's part.

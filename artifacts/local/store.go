@@ -1,0 +1,177 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package local
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/containerd/errdefs"
+)
+
+// A Store is a directory of snapshots. Any number of processes may have the
+// same one open: every change is one rename.
+type Store struct {
+	dir  string
+	disk disk
+}
+
+// A Snapshot is a published, immutable snapshot.
+type Snapshot struct {
+	Manifest *artifacts.Manifest
+	// Dir is its directory; see the package's documentation for the layout.
+	Dir string
+}
+
+// Open opens the store in dir and makes its directories, mode 0700, where they
+// are missing. It changes nothing else: leftovers of crashes stay until Sweep.
+func Open(dir string) (*Store, error) { return open(dir, osDisk{}) }
+
+func open(dir string, d disk) (*Store, error) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open local store %s: %w", dir, err)
+	}
+	if err := os.MkdirAll(filepath.Dir(abs), 0o755); err != nil {
+		return nil, fmt.Errorf("open local store: %w", err)
+	}
+	s := &Store{dir: abs, disk: d}
+	made := false
+	for _, path := range []string{abs, filepath.Join(abs, snapshotsName), filepath.Join(abs, draftsName)} {
+		err := d.mkdir(path)
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("open local store: %w", err)
+		}
+		made = made || err == nil
+	}
+	if !made {
+		return s, nil
+	}
+	for _, path := range []string{abs, filepath.Dir(abs)} {
+		if err := d.syncDir(path); err != nil {
+			return nil, fmt.Errorf("open local store: %w", err)
+		}
+	}
+	return s, nil
+}
+
+// Dir returns the store's directory, absolute.
+func (s *Store) Dir() string { return s.dir }
+
+func (s *Store) snapshotDir(id artifacts.ID) string {
+	return filepath.Join(s.dir, snapshotsName, string(id))
+}
+
+func (s *Store) draftDir(id artifacts.ID) string {
+	return filepath.Join(s.dir, draftsName, string(id))
+}
+
+// Get returns a published snapshot. It reads the manifest and no part. The
+// error is ErrNotFound where there is none, ErrInvalidArgument for a bad id, and
+// ErrDataLoss for a manifest that cannot be read or is another snapshot's.
+func (s *Store) Get(id artifacts.ID) (*Snapshot, error) {
+	if _, err := artifacts.ParseID(string(id)); err != nil {
+		return nil, fmt.Errorf("get snapshot: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	dir := s.snapshotDir(id)
+	m, err := ReadManifest(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
+			return nil, fmt.Errorf("get snapshot %s: not in local store %s: %w", id, s.dir, errdefs.ErrNotFound)
+		}
+		return nil, fmt.Errorf("get snapshot %s: it has lost its manifest: %w", id, errdefs.ErrDataLoss)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get snapshot %s: %w", id, err)
+	}
+	if m.ID != id {
+		return nil, fmt.Errorf("get snapshot %s: its manifest is that of %s: %w", id, m.ID, errdefs.ErrDataLoss)
+	}
+	return &Snapshot{Manifest: m, Dir: dir}, nil
+}
+
+// ReadManifest reads the manifest of the snapshot in dir. The error is
+// fs.ErrNotExist where there is none and ErrDataLoss for one that cannot be decoded.
+func ReadManifest(dir string) (*artifacts.Manifest, error) {
+	f, err := os.Open(ManifestPath(dir))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, artifacts.MaxManifestSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
+	}
+	m, err := artifacts.DecodeManifest(data)
+	if err != nil {
+		return nil, fmt.Errorf("read manifest %s: %w: %w", ManifestPath(dir), errdefs.ErrDataLoss, err)
+	}
+	return m, nil
+}
+
+// List returns the published snapshots in the order of their ids, which is
+// that of their creation. One that Get would refuse is left out.
+func (s *Store) List() ([]*Snapshot, error) {
+	ids, err := s.ids(snapshotsName)
+	if err != nil {
+		return nil, fmt.Errorf("list snapshots: %w", err)
+	}
+	var all []*Snapshot
+	for _, id := range ids {
+		if snap, err := s.Get(id); err == nil {
+			all = append(all, snap)
+		}
+	}
+	return all, nil
+}
+
+// ids returns the names in one of the store's directories that are ids, sorted.
+func (s *Store) ids(name string) ([]artifacts.ID, error) {
+	entries, err := os.ReadDir(filepath.Join(s.dir, name))
+	if err != nil {
+		return nil, err
+	}
+	var ids []artifacts.ID
+	for _, e := range entries {
+		if id, err := artifacts.ParseID(e.Name()); err == nil && e.IsDir() {
+			ids = append(ids, id)
+		}
+	}
+	return ids, nil
+}
+
+// Remove deletes a published snapshot: first it stops being one, by a rename,
+// then its bytes go. The error is ErrNotFound where there is none.
+func (s *Store) Remove(id artifacts.ID) error {
+	if _, err := artifacts.ParseID(string(id)); err != nil {
+		return fmt.Errorf("remove snapshot: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	trash := filepath.Join(s.dir, draftsName, trashPrefix+string(id))
+	if err := s.disk.removeAll(trash); err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", id, err)
+	}
+	err := s.disk.rename(s.snapshotDir(id), trash)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove snapshot %s: not in local store %s: %w", id, s.dir, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", id, err)
+	}
+	if err := s.disk.syncDir(filepath.Join(s.dir, snapshotsName)); err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", id, err)
+	}
+	if err := s.disk.removeAll(trash); err != nil {
+		return fmt.Errorf("remove snapshot %s: %w", id, err)
+	}
+	return nil
+}
+
+// trashPrefix begins the names of removed snapshots whose bytes are on their
+// way out. It is no character of an id.
+const trashPrefix = "removed-"
