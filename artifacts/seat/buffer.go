@@ -9,20 +9,29 @@ import (
 	"sync"
 )
 
-// A buffer holds at most one chunk.
+// A buffer holds one chunk.
 type buffer struct {
 	b []byte
 }
 
 var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, chunkSize)} }}
 
-func newBuffer() *buffer {
+// newBuffer returns an empty buffer with room for n bytes.
+func newBuffer(n int) *buffer {
+	if n > chunkSize {
+		return &buffer{b: make([]byte, 0, n)} // of a snapshot that another program sealed
+	}
 	b := buffers.Get().(*buffer)
 	b.b = b.b[:0]
 	return b
 }
 
-func (b *buffer) free() { buffers.Put(b) }
+// free gives b up.
+func (b *buffer) free() {
+	if cap(b.b) == chunkSize {
+		buffers.Put(b)
+	}
+}
 
 // fill appends the bytes of s.
 func (b *buffer) fill(s segment) error {

@@ -89,7 +89,7 @@ func (c *cutter) carry() error {
 		return nil
 	}
 	if p.carry == nil {
-		p.carry = newBuffer()
+		p.carry = newBuffer(chunkSize)
 	}
 	for _, s := range p.segs {
 		if err := p.carry.fill(s); err != nil {

@@ -4,7 +4,6 @@
 package seat
 
 import (
-	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -69,22 +68,21 @@ func (d *draft) create(name string) (*os.File, error) {
 
 // seal makes the finished image of part durable: the bytes first, then its
 // recipe, and last its description, which is what says that the part is whole.
-func (d *draft) seal(part string, image *os.File, size int64, chunks []chunk) error {
-	if err := image.Truncate(size); err != nil {
+func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) error {
+	if err := image.Truncate(recipe.Size()); err != nil {
 		return fmt.Errorf("set size of %s: %w", image.Name(), err)
 	}
 	if err := image.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", image.Name(), err)
 	}
-	recipe := encodeRecipe(chunks)
-	if err := d.write(path.Join("recipes", part), recipe); err != nil {
+	if err := d.write(path.Join("recipes", part), artifacts.EncodeRecipe(recipe)); err != nil {
 		return err
 	}
 	desc, err := json.Marshal(artifacts.Part{
 		Name:     part,
 		Encoding: artifacts.Raw,
-		Size:     size,
-		Digest:   sha256.Sum256(recipe),
+		Size:     recipe.Size(),
+		Digest:   recipe.Root(),
 	})
 	if err != nil {
 		return fmt.Errorf("describe part %s: %w: %w", part, err, errdefs.ErrInternal)

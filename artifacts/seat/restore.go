@@ -82,7 +82,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, st *statu
 	if p.get() == job.PaceLazy {
 		r.maxBytes = lazyBytes
 	}
-	st.total(part, src.layout().size())
+	st.total(part, src.recipe().Size())
 	workers := src.parallel()
 	if workers == 0 {
 		workers = runtime.GOMAXPROCS(0)
@@ -117,7 +117,7 @@ func (r *reader) AddReadv(id int, off int64, total uint64, dst stateio.Destinati
 // always waited for.
 func (r *reader) add(op *restoreOp) {
 	ahead := r.part == artifacts.PartPages && r.order.ahead(op.off, int64(op.n))
-	inside := max(0, min(int64(op.n), r.src.layout().size()-op.off)) // runsc asks beyond the end, too
+	inside := max(0, min(int64(op.n), r.src.recipe().Size()-op.off)) // runsc asks beyond the end, too
 	r.status.asked(inside, !ahead)
 	if ahead {
 		r.ahead <- op
@@ -138,7 +138,7 @@ func (r *reader) work() {
 		c := stateio.Completion{ID: op.id}
 		n, err := r.serve(op)
 		c.N = n
-		if r.served.Add(int64(n)) == r.src.layout().size() {
+		if r.served.Add(int64(n)) == r.src.recipe().Size() {
 			r.status.complete(r.part)
 		}
 		if err != nil {
@@ -197,18 +197,20 @@ func (r *reader) next() *restoreOp {
 // there were: fewer than asked for only with an error, which is io.EOF behind
 // the end of the file.
 func (r *reader) serve(op *restoreOp) (uint64, error) {
-	l := r.src.layout()
-	if op.off < 0 || op.off > l.size() {
+	recipe := r.src.recipe()
+	i, ok := recipe.Find(op.off)
+	if !ok {
 		return 0, io.EOF
 	}
 	out := scatter{file: op.file, frs: op.frs}
 	moved := uint64(0)
-	for i := l.find(op.off); moved < op.n; i++ {
-		if i == len(l.chunks) {
+	for ; moved < op.n; i++ {
+		if i == recipe.Len() {
 			return moved, io.EOF
 		}
-		skip := op.off + int64(moved) - l.start(i)
-		n := min(int64(l.chunks[i].Length)-skip, int64(op.n-moved))
+		c := recipe.Chunk(i)
+		skip := op.off + int64(moved) - c.Offset
+		n := min(int64(c.Length)-skip, int64(op.n-moved))
 		if err := r.serveChunk(&out, i, int(skip), int(n)); err != nil {
 			return moved, err
 		}
@@ -219,7 +221,7 @@ func (r *reader) serve(op *restoreOp) (uint64, error) {
 
 // serveChunk moves n bytes of chunk i, from skip on.
 func (r *reader) serveChunk(out *scatter, i, skip, n int) error {
-	if r.src.layout().chunks[i].Digest.IsZero() {
+	if r.src.recipe().Chunk(i).Zero() {
 		r.status.moved(0, int64(n))
 		if r.part == artifacts.PartPages {
 			// A memory file that is being loaded has holes there, which read as

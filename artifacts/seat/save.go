@@ -37,15 +37,16 @@ type writer struct {
 
 	clients clientFiles
 	cut     cutter
+	early   *writeback
 	tasks   chan saveTask
 	done    chan stateio.Completion
 	workers sync.WaitGroup
 
 	mu     sync.Mutex
-	chunks []chunk
+	chunks []savedChunk
 	failed error
 
-	finalized bool
+	stopped bool
 }
 
 // A saveTask is a piece and the write that waits for it; op is nil if that
@@ -72,6 +73,7 @@ func newWriter(part string, image *os.File, d *draft, st *status) *writer {
 		draft:  d,
 		status: st,
 		cut:    cutter{pages: part == artifacts.PartPages},
+		early:  newWriteback(image),
 		tasks:  make(chan saveTask, saveParallel*saveBytes/chunkSize),
 		done:   make(chan stateio.Completion, saveParallel),
 	}
@@ -114,6 +116,7 @@ func (w *writer) add(id int, src stateio.SourceFile, frs []memmap.FileRange) {
 	}
 	w.status.asked(int64(op.n), false)
 	w.fail(w.cut.carry())
+	w.early.reached(w.cut.off)
 	w.finish(op)
 }
 
@@ -155,7 +158,7 @@ func (w *writer) work() {
 func (w *writer) store(p *piece) error {
 	b := p.carry
 	if b == nil {
-		b = newBuffer()
+		b = newBuffer(p.n)
 		defer b.free()
 	}
 	for _, s := range p.segs {
@@ -170,21 +173,27 @@ func (w *writer) store(p *piece) error {
 		}
 		data += end - start
 	}
-	rec := chunk{Length: uint32(len(b.b))}
+	rec := savedChunk{length: uint32(len(b.b))}
 	if data > 0 {
-		rec.Digest = sha256.Sum256(b.b)
+		rec.digest = sha256.Sum256(b.b)
 	}
 	w.put(p.index, rec)
 	w.status.moved(int64(data), int64(len(b.b)-data))
 	return nil
 }
 
+// A savedChunk is a chunk of the recipe; a zero digest means zeros.
+type savedChunk struct {
+	length uint32
+	digest artifacts.Digest
+}
+
 // put records a chunk of the recipe.
-func (w *writer) put(index int, c chunk) {
+func (w *writer) put(index int, c savedChunk) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for len(w.chunks) <= index {
-		w.chunks = append(w.chunks, chunk{})
+		w.chunks = append(w.chunks, savedChunk{})
 	}
 	w.chunks[index] = c
 }
@@ -220,7 +229,7 @@ func (w *writer) Finalize() error {
 	w.stop()
 	err := w.err()
 	if err == nil {
-		err = w.draft.seal(w.part, w.image, w.cut.off, w.chunks)
+		err = w.seal()
 		w.fail(err)
 	}
 	if err == nil {
@@ -229,11 +238,23 @@ func (w *writer) Finalize() error {
 	return err
 }
 
+// seal hands the finished image to the draft.
+func (w *writer) seal() error {
+	recipe := new(artifacts.Recipe)
+	for _, c := range w.chunks {
+		if err := recipe.Append(c.length, c.digest); err != nil {
+			return fmt.Errorf("make recipe of part %s: %w", w.part, err)
+		}
+	}
+	return w.draft.seal(w.part, w.image, recipe)
+}
+
 // stop ends the workers when they have stored what is queued.
 func (w *writer) stop() {
-	if !w.finalized {
-		w.finalized = true
+	if !w.stopped {
+		w.stopped = true
 		close(w.tasks)
+		w.early.stop()
 	}
 	w.workers.Wait()
 }
@@ -244,7 +265,7 @@ var errAbandoned = errors.New("closed before it was complete")
 // Close implements stateio.AsyncWriter. What has not been finalized is
 // abandoned: the draft has no description of the part and cannot be published.
 func (w *writer) Close() error {
-	if !w.finalized {
+	if !w.stopped {
 		w.fail(errAbandoned)
 	}
 	w.stop()

@@ -13,9 +13,9 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// maxIdle chunks that have been handed out in part are kept for the reads that
-// take the rest: 16 MiB.
-const maxIdle = 256
+// maxIdle bytes of chunks that have been handed out in part are kept for the
+// reads that take the rest.
+const maxIdle = 16 << 20
 
 // verified hands out chunks that match their recipe, each read once however
 // many ask for it at the same time.
@@ -27,6 +27,7 @@ type verified struct {
 	mu   sync.Mutex
 	have map[int]*verifiedChunk
 	idle *list.List // of *verifiedChunk, the least recently used in front
+	size int        // of the idle chunks, in bytes
 }
 
 // A verifiedChunk may be read once ready is closed and err is nil.
@@ -59,6 +60,7 @@ func (v *verified) get(ctx context.Context, i int) (*verifiedChunk, error) {
 		c.users++
 		if c.idle != nil {
 			v.idle.Remove(c.idle)
+			v.size -= len(c.buf.b)
 			c.idle = nil
 		}
 		v.mu.Unlock()
@@ -86,8 +88,10 @@ func (v *verified) put(c *verifiedChunk, n int) {
 		return
 	}
 	c.idle = v.idle.PushBack(c)
-	if v.idle.Len() > maxIdle {
+	v.size += len(c.buf.b)
+	for v.size > maxIdle {
 		old := v.idle.Remove(v.idle.Front()).(*verifiedChunk)
+		v.size -= len(old.buf.b)
 		v.forget(old)
 	}
 }
@@ -101,8 +105,8 @@ func (v *verified) forget(c *verifiedChunk) {
 
 // read brings chunk i and compares it with the recipe.
 func (v *verified) read(ctx context.Context, i int) (*buffer, error) {
-	want := v.src.layout().chunks[i]
-	b := newBuffer()
+	want := v.src.recipe().Chunk(i)
+	b := newBuffer(int(want.Length))
 	b.b = b.b[:want.Length]
 	if err := v.src.readChunk(ctx, i, b.b); err != nil {
 		b.free()
