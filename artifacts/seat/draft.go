@@ -8,18 +8,17 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"sync"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
 )
 
 // A draft is the directory that a save fills.
 type draft struct {
 	root *os.Root
-	mu   sync.Mutex
 }
 
 // openDraft opens dir and makes the directories in it that a save needs.
@@ -28,7 +27,7 @@ func openDraft(dir string) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open draft: %w", err)
 	}
-	for _, sub := range []string{"image", "recipes", "parts"} {
+	for _, sub := range []string{"image", "recipes", job.PartsDir} {
 		if err := root.MkdirAll(sub, 0o700); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
@@ -66,8 +65,9 @@ func (d *draft) create(name string) (*os.File, error) {
 	return f, nil
 }
 
-// seal makes the finished image of part durable: the bytes first, then its
-// recipe, and last its description, which is what says that the part is whole.
+// seal makes the finished image of part durable, so that a disk that fails to
+// take it fails the save. Its recipe and, last, its description, which is what
+// says that the part is whole, are small: publishing the draft syncs them.
 func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) error {
 	if err := image.Truncate(recipe.Size()); err != nil {
 		return fmt.Errorf("set size of %s: %w", image.Name(), err)
@@ -75,8 +75,8 @@ func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) erro
 	if err := image.Sync(); err != nil {
 		return fmt.Errorf("sync %s: %w", image.Name(), err)
 	}
-	if err := d.write(path.Join("recipes", part), artifacts.EncodeRecipe(recipe)); err != nil {
-		return err
+	if err := d.root.WriteFile(path.Join("recipes", part), artifacts.EncodeRecipe(recipe), 0o600); err != nil {
+		return fmt.Errorf("write recipe of part %s: %w", part, err)
 	}
 	desc, err := json.Marshal(artifacts.Part{
 		Name:     part,
@@ -87,24 +87,8 @@ func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) erro
 	if err != nil {
 		return fmt.Errorf("describe part %s: %w: %w", part, err, errdefs.ErrInternal)
 	}
-	return d.write(path.Join("parts", part+".json"), append(desc, '\n'))
-}
-
-// write puts body into the new file name and onto the disk.
-func (d *draft) write(name string, body []byte) error {
-	f, err := d.root.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("create %s: %w", name, err)
-	}
-	_, err = f.Write(body)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
+	if err := d.root.WriteFile(job.PartFile(part), append(desc, '\n'), 0o600); err != nil {
+		return fmt.Errorf("describe part %s: %w", part, err)
 	}
 	return nil
 }

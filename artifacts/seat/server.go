@@ -101,8 +101,10 @@ type files struct {
 	draft  *draft
 	image  *snapshot
 	pacer  *pacer
-	cancel context.CancelFunc
-	ctx    context.Context
+	// control is nil if the shim wants none.
+	control *control
+	ctx     context.Context
+	cancel  context.CancelFunc
 
 	mu     sync.Mutex
 	opened map[string]bool
@@ -118,9 +120,13 @@ func openFiles(ctx context.Context, seat *job.Seat, st *status) (*files, error) 
 	} else {
 		f.image, err = openSnapshot(seat.Dir)
 		f.pacer = newPacer(seat.Pace)
+		st.pace(seat.Pace)
+	}
+	if err == nil && seat.Control != "" {
+		f.control, err = listenControl(seat.Control, f.pacer, st)
 	}
 	if err != nil {
-		cancel()
+		f.Destroy()
 		return nil, err
 	}
 	return f, nil
@@ -129,6 +135,9 @@ func openFiles(ctx context.Context, seat *job.Seat, st *status) (*files, error) 
 // Destroy implements stateipc.AsyncFileServerImpl.
 func (f *files) Destroy() {
 	f.cancel()
+	if f.control != nil {
+		f.control.close()
+	}
 	if f.draft != nil {
 		f.draft.close()
 	}

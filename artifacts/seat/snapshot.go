@@ -4,15 +4,19 @@
 package seat
 
 import (
-	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path"
+	"slices"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
 )
 
 // A source yields the chunks of one part.
@@ -63,18 +67,42 @@ func (s *snapshot) open(name, part string) (source, error) {
 	return &localSource{f: f, r: recipe}, nil
 }
 
-// recipe reads the recipe of part.
+// recipe reads the recipe of part and compares it with the snapshot's manifest.
 func (s *snapshot) recipe(part string) (*artifacts.Recipe, error) {
-	f, err := s.root.Open(path.Join("recipes", part))
+	want, err := s.describe(part)
 	if err != nil {
-		return nil, fmt.Errorf("open recipe of part %s: %w", part, err)
+		return nil, err
 	}
-	defer f.Close()
-	r, err := artifacts.DecodeRecipe(bufio.NewReader(f))
+	r, err := local.ReadRecipe(s.root.Name(), part)
 	if err != nil {
-		return nil, fmt.Errorf("read recipe of part %s: %w", part, err)
+		return nil, err
+	}
+	if r.Size() != want.Size || r.Root() != want.Digest {
+		return nil, fmt.Errorf("check recipe of part %s: its root %s of %d bytes is not the manifest's %s of %d bytes: %w",
+			part, r.Root(), r.Size(), want.Digest, want.Size, errdefs.ErrDataLoss)
 	}
 	return r, nil
+}
+
+// describe returns what the manifest says of part, or, in a draft that has no
+// manifest yet, what the save has left.
+func (s *snapshot) describe(part string) (artifacts.Part, error) {
+	body, err := s.root.ReadFile("manifest.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return job.ReadPart(s.root.Name(), part)
+	}
+	if err != nil {
+		return artifacts.Part{}, fmt.Errorf("read manifest: %w", err)
+	}
+	m, err := artifacts.DecodeManifest(body)
+	if err != nil {
+		return artifacts.Part{}, err
+	}
+	i := slices.IndexFunc(m.Parts, func(p artifacts.Part) bool { return p.Name == part })
+	if i < 0 {
+		return artifacts.Part{}, fmt.Errorf("find part %s in manifest of snapshot %s: %w", part, m.ID, errdefs.ErrNotFound)
+	}
+	return m.Parts[i], nil
 }
 
 // A localSource reads chunks from an image file.
