@@ -54,7 +54,7 @@ func TestPrepareLeavesWhatExists(t *testing.T) {
 	if info, err := os.Lstat(dir); err != nil || info.Mode() != os.ModeDir|0o700 {
 		t.Errorf("got %v, %v; want the mode it had", info.Mode(), err)
 	}
-	if names := list(t, parent); len(names) != 1 {
+	if names := namesIn(t, parent); len(names) != 1 {
 		t.Errorf("left behind beside the volume: %q", names)
 	}
 }
@@ -80,16 +80,16 @@ func TestInstallRefusesAVolumeWithData(t *testing.T) {
 	if err := Install(staging, dir); !errors.Is(err, errdefs.ErrAlreadyExists) {
 		t.Fatalf("error %v, want ErrAlreadyExists", err)
 	}
-	if got := list(t, dir); len(got) != 1 || got[0] != "old" {
+	if got := namesIn(t, dir); len(got) != 1 || got[0] != "old" {
 		t.Errorf("the volume holds %q, want what it held", got)
 	}
 	if err := Replace(staging, dir); err != nil {
 		t.Fatal(err)
 	}
-	if got := list(t, dir); len(got) != 1 || got[0] != "new" {
+	if got := namesIn(t, dir); len(got) != 1 || got[0] != "new" {
 		t.Errorf("after Replace the volume holds %q, want the new file", got)
 	}
-	if got := list(t, staging); len(got) != 1 || got[0] != "old" {
+	if got := namesIn(t, staging); len(got) != 1 || got[0] != "old" {
 		t.Errorf("after Replace staging holds %q, want the old file", got)
 	}
 }
@@ -107,7 +107,7 @@ func TestInstallTakesANewOrEmptyPlace(t *testing.T) {
 		if err := Install(staging, dir); err != nil {
 			t.Fatal(err)
 		}
-		if got := list(t, dir); len(got) != 1 || got[0] != "new" {
+		if got := namesIn(t, dir); len(got) != 1 || got[0] != "new" {
 			t.Errorf("%s: the volume holds %q, want the new file", name, got)
 		}
 	}
@@ -124,8 +124,8 @@ func write(t testing.TB, name, content string) {
 	}
 }
 
-// list returns the names in a directory.
-func list(t testing.TB, dir string) []string {
+// namesIn returns the names in a directory.
+func namesIn(t testing.TB, dir string) []string {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
 	if err != nil {
