@@ -161,3 +161,19 @@ func readPid(path string) (int, error) {
 	}
 	return pid, nil
 }
+
+// Wait waits, without a bound but ctx, for the container's first process to
+// end. It costs a process; Control.Wait does not.
+func (r *Runsc) Wait(ctx context.Context, id string) (status int, err error) {
+	out, err := r.run(ctx, command{args: []string{"wait", id}, output: true, limit: unbounded})
+	if err != nil {
+		return 0, err
+	}
+	var result struct {
+		ExitStatus int `json:"exitStatus"`
+	}
+	if err := json.Unmarshal(out, &result); err != nil {
+		return 0, fmt.Errorf("decode runsc wait: %w", err)
+	}
+	return result.ExitStatus, nil
+}

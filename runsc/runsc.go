@@ -22,6 +22,7 @@ import (
 const (
 	shortLimit = time.Minute
 	longLimit  = 30 * time.Minute
+	unbounded  = 1<<63 - 1
 )
 
 // A Starter starts a command and reports its exit status. A process that reaps

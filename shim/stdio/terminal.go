@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/containerd/console"
 	"golang.org/x/sys/unix"
@@ -15,6 +16,9 @@ import (
 
 // copyBuffer is the size of a terminal's copy buffers: a screenful.
 const copyBuffer = 4 << 10
+
+// drainLimit bounds how long Close waits for output that is still to come.
+const drainLimit = 2 * time.Second
 
 // A Terminal joins a pseudo terminal with two FIFOs. Its master may be
 // replaced: a sandbox that is paused loses its terminal and gets a new one
@@ -208,10 +212,15 @@ func (t *Terminal) closeStdin() error {
 func (t *Terminal) Close() error {
 	t.once.Do(func() {
 		close(t.closed)
-		t.out.Wait()
 		t.mu.Lock()
 		master := t.master
 		t.mu.Unlock()
+		if master != nil {
+			// Somebody in the background may hold on to the terminal for ever.
+			stop := time.AfterFunc(drainLimit, func() { master.Close() })
+			t.out.Wait()
+			stop.Stop()
+		}
 		for _, f := range []*os.File{master, t.stdin, t.typed, t.stdout, t.keeper} {
 			if f != nil {
 				f.Close()

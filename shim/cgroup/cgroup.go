@@ -1,0 +1,74 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package cgroup reads the few things that the shim wants to know of a
+// container's cgroup, on cgroup v1, v2 and the hybrid of both.
+package cgroup
+
+import (
+	"bufio"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// root is where cgroup file systems are mounted.
+const root = "/sys/fs/cgroup"
+
+// Unified says whether the machine has cgroup v2 alone.
+func Unified() bool {
+	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
+	return err == nil
+}
+
+// MemoryDir returns the directory of the cgroup's memory controller.
+func MemoryDir(path string) string {
+	path = fsPath(path)
+	if Unified() {
+		return filepath.Join(root, path)
+	}
+	return filepath.Join(root, "memory", path)
+}
+
+// fsPath turns what an OCI spec calls a cgroup into a path: a systemd name
+// "slice:prefix:name" means /…/slice/prefix-name.scope.
+func fsPath(path string) string {
+	parts := strings.Split(path, ":")
+	if len(parts) != 3 {
+		return path
+	}
+	slice, dir := parts[0], ""
+	// "a-b.slice" lies in "a.slice".
+	name := strings.TrimSuffix(slice, ".slice")
+	for i, r := range name {
+		if r == '-' {
+			dir = filepath.Join(dir, name[:i]+".slice")
+		}
+	}
+	return filepath.Join(dir, slice, parts[1]+"-"+parts[2]+".scope")
+}
+
+// OOMKilled says whether the kernel has killed a process of the cgroup for
+// want of memory. A cgroup that cannot be read has not.
+func OOMKilled(path string) bool {
+	if path == "" {
+		return false
+	}
+	file := "memory.oom_control"
+	if Unified() {
+		file = "memory.events"
+	}
+	f, err := os.Open(filepath.Join(MemoryDir(path), file))
+	if err != nil {
+		return false
+	}
+	defer f.Close()
+	for s := bufio.NewScanner(f); s.Scan(); {
+		key, value, _ := strings.Cut(s.Text(), " ")
+		if n, err := strconv.ParseUint(value, 10, 64); key == "oom_kill" && err == nil {
+			return n > 0
+		}
+	}
+	return false
+}

@@ -1,0 +1,211 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/config"
+	"github.com/ateom/ateom/shim/gofer"
+	"github.com/ateom/ateom/shim/reap"
+)
+
+// sidecarEnv is where runsc looks for its side-car binaries before it looks
+// beside itself (runsc/gvisorbinaries of the pinned gVisor).
+const sidecarEnv = "GVISOR_SIDECAR_BINARIES_DIR"
+
+// save writes the frozen sandbox into the draft directory and returns the
+// parts, which are on disk and synced. The sandbox stays frozen.
+func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error) {
+	if s.cfg.CheckpointIO == config.Files {
+		return s.saveFiles(ctx, dir)
+	}
+	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir})
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("save without the gofer")
+		return s.saveFiles(ctx, dir)
+	}
+	defer seat.leave()
+	if err := s.runsc.With(seat.env...).Checkpoint(ctx, s.id, seat.dir); err != nil {
+		return nil, fmt.Errorf("save sandbox %s: %w", s.id, seat.explain(err))
+	}
+	return readParts(dir)
+}
+
+// saveFiles lets runsc write plain files and the gofer seal them.
+func (s *sandbox) saveFiles(ctx context.Context, dir string) ([]artifacts.Part, error) {
+	if err := os.MkdirAll(local.ImageDir(dir), 0o700); err != nil {
+		return nil, fmt.Errorf("save sandbox %s: %w", s.id, err)
+	}
+	if err := s.runsc.Checkpoint(ctx, s.id, local.ImageDir(dir)); err != nil {
+		return nil, fmt.Errorf("save sandbox %s: %w", s.id, err)
+	}
+	done, err := s.job(ctx, &job.Request{Verb: job.Seal, Dir: dir})
+	if err != nil {
+		return nil, fmt.Errorf("seal the image of sandbox %s: %w", s.id, err)
+	}
+	return done.Parts, nil
+}
+
+// readParts reads what the gofer noted of each part when it was whole and
+// synced; a part without a note is not.
+func readParts(dir string) ([]artifacts.Part, error) {
+	notes := filepath.Join(dir, "parts")
+	var parts []artifacts.Part
+	for _, name := range local.ImageParts() {
+		b, err := os.ReadFile(filepath.Join(notes, name+".json"))
+		if err != nil {
+			return nil, fmt.Errorf("read part %s: the gofer did not finish it: %w: %w", name, err, errdefs.ErrDataLoss)
+		}
+		var p artifacts.Part
+		if err := json.Unmarshal(b, &p); err != nil {
+			return nil, fmt.Errorf("read part %s: %w", name, err)
+		}
+		path, err := local.ImagePath(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		fi, err := os.Stat(path)
+		if err != nil || fi.Size() != p.Size {
+			return nil, fmt.Errorf("check part %s: its file is not the %d bytes that were written (%v): %w", name, p.Size, err, errdefs.ErrDataLoss)
+		}
+		parts = append(parts, p)
+	}
+	if err := os.RemoveAll(notes); err != nil {
+		return nil, err
+	}
+	return parts, nil
+}
+
+// An image is where a container is restored from.
+type image struct {
+	// dir is the directory of the local snapshot, in package local's layout.
+	dir string
+	// store has the pages, if dir has not.
+	store job.Store
+}
+
+// restoreContainer starts a created container from the image.
+func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) error {
+	io := noIO
+	if !c.isRoot(s) {
+		io = c.io()
+	}
+	if s.cfg.CheckpointIO == config.Files {
+		return s.restoreFiles(ctx, c, io, i)
+	}
+	seat, err := s.takeSeat(&job.Seat{Mode: job.Restore, Dir: i.dir, Store: i.store, CacheDir: filepath.Join(s.cfg.StateDir, "cache")})
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("restore without the gofer")
+		return s.restoreFiles(ctx, c, io, i)
+	}
+	defer seat.leave()
+	err = s.runsc.With(seat.env...).Restore(ctx, c.id, io, runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
+	return seat.explain(err)
+}
+
+// restoreFiles lets runsc read plain files, verified before.
+func (s *sandbox) restoreFiles(ctx context.Context, c *container, io runsc.IO, i image) error {
+	if c.isRoot(s) {
+		if _, err := s.job(ctx, &job.Request{Verb: job.Verify, Dir: i.dir}); err != nil {
+			return err
+		}
+	}
+	return s.runsc.Restore(ctx, c.id, io, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+}
+
+// A seat is a directory that makes runsc start the gofer as its checkpoint
+// side-car and tells that what to do.
+type seat struct {
+	dir    string
+	status string
+	env    []string
+}
+
+// takeSeat prepares a seat; leave must be called when runsc has returned.
+func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
+	bin, err := s.sidecarDir()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp(s.scratch, "seat-")
+	if err != nil {
+		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
+	}
+	// The status outlives the seat: pages may arrive long after runsc has returned.
+	t := &seat{dir: dir, status: s.seatStatus(config.Mode), env: []string{sidecarEnv + "=" + bin}}
+	if err := os.Remove(t.status); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
+	}
+	config.Version, config.Status = job.SeatVersion, t.status
+	b, err := json.Marshal(config)
+	if err == nil {
+		err = os.WriteFile(filepath.Join(t.dir, job.SeatFile), b, 0o600)
+	}
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
+	}
+	return t, nil
+}
+
+// leave removes the seat's directory; a gofer that still serves pages keeps
+// what it has opened.
+func (t *seat) leave() { os.RemoveAll(t.dir) }
+
+// seatStatus is the file in which a gofer tells how far it is.
+func (s *sandbox) seatStatus(m job.Mode) string {
+	return filepath.Join(s.scratch, string(m)+"-status.json")
+}
+
+// explain adds to runsc's error what the gofer has noted.
+func (t *seat) explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	b, readErr := os.ReadFile(t.status)
+	if readErr != nil {
+		return err
+	}
+	var status job.SeatStatus
+	if json.Unmarshal(b, &status) != nil || status.Error == "" {
+		return err
+	}
+	return errors.Join(&gofer.Error{Code: status.Code, Message: status.Error}, err)
+}
+
+// sidecarDir returns the directory that holds the gofer under the name that
+// runsc looks for: gvisor-bin/ beside the gofer.
+func (s *sandbox) sidecarDir() (string, error) {
+	path, err := s.cfg.GoferPath()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(filepath.Dir(path), "gvisor-bin")
+	if _, err := os.Stat(filepath.Join(dir, job.SeatBinary)); err != nil {
+		return "", fmt.Errorf("find checkpoint side-car: %w", err)
+	}
+	return dir, nil
+}
+
+// job runs a one-request job of the gofer.
+func (s *sandbox) job(ctx context.Context, r *job.Request) (*job.Event, error) {
+	binary, err := s.cfg.GoferPath()
+	if err != nil {
+		return nil, err
+	}
+	return gofer.Run(ctx, binary, reap.Starter{}, r, s.noteProgress)
+}

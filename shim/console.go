@@ -1,0 +1,83 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// consoleLimit bounds the wait for a terminal that runsc has already made.
+const consoleLimit = 10 * time.Second
+
+// A consoleSocket receives the master of a container's terminal from runsc.
+type consoleSocket struct {
+	path     string
+	listener *net.UnixListener
+}
+
+// newConsoleSocket listens below dir, whose path must leave room in a socket's address.
+func newConsoleSocket(dir string) (*consoleSocket, error) {
+	tmp, err := os.MkdirTemp(dir, "tty-")
+	if err != nil {
+		return nil, fmt.Errorf("make console socket: %w", err)
+	}
+	path := filepath.Join(tmp, "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		os.RemoveAll(tmp)
+		return nil, fmt.Errorf("make console socket: %w", err)
+	}
+	return &consoleSocket{path: path, listener: l}, nil
+}
+
+// receive waits for the terminal; the caller closes it.
+func (c *consoleSocket) receive(ctx context.Context) (*os.File, error) {
+	deadline := time.Now().Add(consoleLimit)
+	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
+		deadline = d
+	}
+	if err := c.listener.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	conn, err := c.listener.AcceptUnix()
+	if err != nil {
+		return nil, fmt.Errorf("wait for the terminal: %w", err)
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(deadline); err != nil {
+		return nil, err
+	}
+	name := make([]byte, 4096)
+	oob := make([]byte, unix.CmsgSpace(4))
+	_, oobn, _, _, err := conn.ReadMsgUnix(name, oob)
+	if err != nil {
+		return nil, fmt.Errorf("receive the terminal: %w", err)
+	}
+	messages, err := unix.ParseSocketControlMessage(oob[:oobn])
+	if err != nil || len(messages) != 1 {
+		return nil, fmt.Errorf("receive the terminal: got %d control messages, want 1 (%v)", len(messages), err)
+	}
+	fds, err := unix.ParseUnixRights(&messages[0])
+	if err != nil || len(fds) != 1 {
+		return nil, fmt.Errorf("receive the terminal: got %d descriptors, want 1 (%v)", len(fds), err)
+	}
+	unix.CloseOnExec(fds[0])
+	if err := unix.SetNonblock(fds[0], true); err != nil {
+		unix.Close(fds[0])
+		return nil, fmt.Errorf("receive the terminal: %w", err)
+	}
+	return os.NewFile(uintptr(fds[0]), "terminal"), nil
+}
+
+func (c *consoleSocket) close() {
+	c.listener.Close()
+	os.RemoveAll(filepath.Dir(c.path))
+}

@@ -1,0 +1,256 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/containerd/api/types"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/stdio"
+)
+
+// Create makes a container from its bundle. The first container of a shim
+// makes the sandbox; every other joins it.
+func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *taskapi.CreateTaskResponse, err error) {
+	var undo undoList
+	defer func() {
+		if err != nil {
+			undo.run(ctx)
+		}
+	}()
+
+	// Everything that can be refused is refused before anything is touched.
+	spec, err := readSpec(r.GetBundle())
+	if err != nil {
+		return nil, err
+	}
+	decl, err := declare(spec.Annotations)
+	if err != nil {
+		return nil, err
+	}
+	sb, first, err := s.sandboxFor(r)
+	if err != nil {
+		return nil, err
+	}
+	if first {
+		undo.add("forget sandbox", func(context.Context) error { return s.forget(sb) })
+	}
+	ctx, end, err := sb.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if state := sb.machine.state(); !first && state != Created && state != Running {
+		return nil, fmt.Errorf("add container %s: sandbox is %s: %w", r.GetID(), state, errdefs.ErrFailedPrecondition)
+	}
+	if _, err := sb.container(r.GetID()); err == nil {
+		return nil, fmt.Errorf("create container %s: %w", r.GetID(), errdefs.ErrAlreadyExists)
+	}
+
+	c := &container{
+		id: r.GetID(), bundle: r.GetBundle(), rootfs: filepath.Join(r.GetBundle(), "rootfs"),
+		spec: spec, decl: decl, name: containerName(spec, r.GetID()), network: netnsPath(spec),
+	}
+	if err := sb.checkVolumes(c); err != nil {
+		return nil, err
+	}
+	if first {
+		if err := sb.chooseOrigin(ctx, c, r.GetCheckpoint()); err != nil {
+			return nil, err
+		}
+		sb.cri = underCRI(spec)
+	}
+	if err := record.Write(c.bundle, sb.record(c)); err != nil {
+		return nil, err
+	}
+	if err := c.mountRootfs(r.GetRootfs()); err != nil {
+		return nil, err
+	}
+	undo.add("unmount rootfs", func(context.Context) error { return mount.UnmountRecursive(c.rootfs, 0) })
+	if err := sb.provideVolumes(c, &undo); err != nil {
+		return nil, err
+	}
+	if first {
+		if err := sb.fetchOrigin(ctx, c, &undo); err != nil {
+			return nil, err
+		}
+	}
+	place(spec, c.id, sb.id, c.rootfs)
+	if err := writeSpec(c.bundle, spec); err != nil {
+		return nil, err
+	}
+	if first {
+		if err := sb.rememberNetwork(c); err != nil {
+			return nil, err
+		}
+	}
+
+	streamNames := stdio.Config{
+		Stdin: r.GetStdin(), Stdout: r.GetStdout(), Stderr: r.GetStderr(), Terminal: r.GetTerminal(),
+		ID: c.id, Namespace: sb.namespace,
+	}
+	streams, err := stdio.Open(ctx, streamNames)
+	if err != nil {
+		return nil, err
+	}
+	undo.add("close streams", func(context.Context) error { return streams.Close() })
+	c.init = newProcess("", streamNames, streams)
+
+	undo.add("delete container", func(ctx context.Context) error { return sb.runsc.Delete(ctx, c.id) })
+	pid, err := sb.createContainer(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if first {
+		sb.newLife(pid)
+	}
+	sb.add(c)
+	s.events.put(&eventstypes.TaskCreate{
+		ContainerID: c.id,
+		Bundle:      r.GetBundle(),
+		Rootfs:      r.GetRootfs(),
+		IO: &eventstypes.TaskIO{
+			Stdin: r.GetStdin(), Stdout: r.GetStdout(), Stderr: r.GetStderr(), Terminal: r.GetTerminal(),
+		},
+		Checkpoint: r.GetCheckpoint(),
+		Pid:        uint32(pid),
+	})
+	return &taskapi.CreateTaskResponse{Pid: uint32(pid)}, nil
+}
+
+// sandboxFor returns the sandbox of the process, made by its first container.
+func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sandbox != nil {
+		return s.sandbox, false, nil
+	}
+	cfg, err := loadConfig(r.GetOptions())
+	if err != nil {
+		return nil, false, err
+	}
+	sb, err := newSandbox(s.namespace, r.GetID(), cfg)
+	if err != nil {
+		return nil, false, err
+	}
+	s.sandbox = sb
+	return sb, true, nil
+}
+
+// forget undoes sandboxFor.
+func (s *Service) forget(sb *sandbox) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.sandbox = nil
+	return sb.cleanUp()
+}
+
+// record describes the container for whoever must clean up after this process.
+func (s *sandbox) record(c *container) *record.Record {
+	r := &record.Record{
+		Sandbox: s.id, Runsc: s.runsc.Binary, Root: s.runsc.Root, Flags: s.runsc.Flags,
+		Rootfs: c.rootfs, StateDir: s.cfg.StateDir,
+	}
+	if c.isRoot(s) {
+		r.Volumes, r.Scratch = s.volumesDir, s.scratch
+		s.mu.Lock()
+		if s.paused != nil {
+			r.Paused = s.paused.Manifest.ID
+		}
+		s.mu.Unlock()
+	}
+	return r
+}
+
+// mountRootfs mounts what containerd prepared; an empty list means that the
+// bundle's rootfs is there already.
+func (c *container) mountRootfs(mounts []*types.Mount) error {
+	if err := os.Mkdir(c.rootfs, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
+		return fmt.Errorf("make rootfs: %w", err)
+	}
+	for _, m := range mounts {
+		one := mount.Mount{Type: m.GetType(), Source: m.GetSource(), Options: m.GetOptions(), Target: m.GetTarget()}
+		if err := one.Mount(c.rootfs); err != nil {
+			return errors.Join(fmt.Errorf("mount rootfs: %w", err), mount.UnmountRecursive(c.rootfs, 0))
+		}
+	}
+	return nil
+}
+
+// rememberNetwork reads what gVisor is about to take from the network namespace.
+func (s *sandbox) rememberNetwork(c *container) (err error) {
+	s.netns = c.network
+	if s.netns == "" {
+		return nil
+	}
+	s.network, err = network.Read(s.netns)
+	return err
+}
+
+// createContainer runs runsc create with the container's streams, and returns
+// the pid of the sandbox's process.
+func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, err error) {
+	opts := runsc.CreateOpts{}
+	if c.isRoot(s) {
+		opts.IO = c.io()
+	}
+	if c.init.streams.Terminal == nil {
+		return s.runsc.Create(ctx, c.id, c.bundle, opts)
+	}
+	console, err := newConsoleSocket(s.scratch)
+	if err != nil {
+		return 0, err
+	}
+	defer console.close()
+	opts.ConsoleSocket = console.path
+	if pid, err = s.runsc.Create(ctx, c.id, c.bundle, opts); err != nil {
+		return 0, err
+	}
+	master, err := console.receive(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return pid, c.init.streams.Terminal.Attach(master)
+}
+
+// io returns the files that runsc is to inherit as the container's streams.
+func (c *container) io() runsc.IO {
+	st := c.init.streams
+	return runsc.IO{Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr}
+}
+
+// An undoList takes back what was done, last thing first.
+type undoList []undoStep
+
+type undoStep struct {
+	what string
+	do   func(context.Context) error
+}
+
+func (l *undoList) add(what string, do func(context.Context) error) {
+	*l = append(*l, undoStep{what, do})
+}
+
+func (l *undoList) run(ctx context.Context) {
+	// What led here may have ended ctx.
+	ctx = context.WithoutCancel(ctx)
+	for i := len(*l) - 1; i >= 0; i-- {
+		if err := (*l)[i].do(ctx); err != nil {
+			log.G(ctx).WithError(err).Warn("roll back: " + (*l)[i].what)
+		}
+	}
+}

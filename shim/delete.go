@@ -1,0 +1,110 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/protobuf"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"google.golang.org/protobuf/types/known/emptypb"
+)
+
+// Delete removes a process that has ended, or was never started. Deleting a
+// container removes what the shim provided for it, its DurableDirs included:
+// what is to outlive the task is committed first.
+func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskapi.DeleteResponse, error) {
+	sb, c, p, err := s.lookupProcess(r.GetID(), r.GetExecID())
+	if err != nil {
+		return nil, err
+	}
+	if p.isStarted() && !p.hasExited() {
+		return nil, fmt.Errorf("delete process %s of %s: it runs; kill it first: %w", r.GetExecID(), c.id, errdefs.ErrFailedPrecondition)
+	}
+	if r.GetExecID() != "" {
+		p.streams.Close()
+		c.removeExec(r.GetExecID())
+		return deleteResponse(p), nil
+	}
+	if err := s.deleteContainer(ctx, sb, c); err != nil {
+		return nil, err
+	}
+	status, at := p.exit()
+	s.events.put(&eventstypes.TaskDelete{
+		ContainerID: c.id, Pid: uint32(p.hostPid()), ExitStatus: status, ExitedAt: protobuf.ToTimestamp(at),
+	})
+	return deleteResponse(p), nil
+}
+
+func deleteResponse(p *process) *taskapi.DeleteResponse {
+	status, at := p.exit()
+	return &taskapi.DeleteResponse{Pid: uint32(p.hostPid()), ExitStatus: status, ExitedAt: protobuf.ToTimestamp(at)}
+}
+
+func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container) error {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	sb.interruptVerb()
+	ctx, end, err := sb.begin(ctx)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if err := sb.runsc.Delete(ctx, c.id); err != nil {
+		// What is left of a sandbox whose root is gone cannot be asked any more,
+		// but its id is free.
+		log.G(ctx).WithError(err).Warn("delete container")
+	}
+	if c.isRoot(sb) {
+		sb.machine.stop()
+		sb.endLife()
+	}
+	c.init.streams.Close()
+	if err := mount.UnmountRecursive(c.rootfs, 0); err != nil {
+		return fmt.Errorf("unmount rootfs of %s: %w", c.id, err)
+	}
+	if sb.remove(c) > 0 {
+		return nil
+	}
+	return sb.cleanUp()
+}
+
+// cleanUp removes everything that the sandbox had on the node.
+func (s *sandbox) cleanUp() error {
+	s.mu.Lock()
+	paused, origin := s.paused, s.origin
+	s.paused, s.origin = nil, nil
+	s.mu.Unlock()
+	if paused != nil {
+		s.discard(paused.Manifest.ID)
+	}
+	if origin != nil {
+		origin.release()
+	}
+	var errs []error
+	for _, dir := range []string{s.volumesDir, s.scratch} {
+		if err := os.RemoveAll(dir); err != nil {
+			errs = append(errs, fmt.Errorf("clean up sandbox %s: %w", s.id, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Shutdown ends the process if no container is left.
+func (s *Service) Shutdown(_ context.Context, r *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sandbox != nil && len(s.sandbox.all()) > 0 {
+		return &emptypb.Empty{}, nil
+	}
+	s.shutdown.Shutdown()
+	return &emptypb.Empty{}, nil
+}

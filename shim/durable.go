@@ -1,0 +1,125 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/durabledir"
+	"github.com/ateom/ateom/shim/volumes"
+)
+
+// checkVolumes refuses what the container's declarations must not say.
+func (s *sandbox) checkVolumes(c *container) error {
+	if err := durabledir.Validate(c.decl.volumes, nil); err != nil {
+		return err
+	}
+	return durabledir.Validate(durabledir.ForContainer(c.decl.volumes, c.name), c.spec.Mounts)
+}
+
+// provideVolumes makes the host directory of every DurableDir that the
+// container declares and mounts it there. A bind mount that is already at the
+// declared path is taken over: its source is the volume.
+func (s *sandbox) provideVolumes(c *container, undo *undoList) error {
+	decls := durabledir.ForContainer(c.decl.volumes, c.name)
+	if len(decls) == 0 {
+		return nil
+	}
+	if c.isRoot(s) {
+		// Nobody lives there now, so that what there is was left by a crash.
+		if err := volumes.SetAside(s.cfg.StateDir, s.volumesDir, ""); err != nil {
+			return err
+		}
+		if err := s.takeBackVolumes(undo); err != nil {
+			return err
+		}
+		if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
+			return fmt.Errorf("make volumes: %w", err)
+		}
+		undo.add("remove volumes", func(context.Context) error { return os.RemoveAll(s.volumesDir) })
+	}
+	for _, d := range decls {
+		host, mounted := bindSource(c.spec.Mounts, d.MountPath)
+		if !mounted {
+			host = filepath.Join(s.volumesDir, d.Name)
+			if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
+				return fmt.Errorf("make volumes: %w", err)
+			}
+			if err := durabledir.Prepare(host, d); err != nil {
+				return err
+			}
+			c.spec.Mounts = append(c.spec.Mounts, bind(host, d))
+		}
+		if err := s.addVolume(d.Name, host); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// takeBackVolumes finds the volumes of a paused sandbox that its own shim left
+// when it died, where the new sandbox starts from that pause.
+func (s *sandbox) takeBackVolumes(undo *undoList) error {
+	o := s.origin
+	if o == nil || !o.local {
+		return nil
+	}
+	found, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+	if err != nil || !found {
+		return err
+	}
+	o.volumesPresent = true
+	undo.add("set volumes aside again", func(context.Context) error {
+		return volumes.SetAside(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+	})
+	return nil
+}
+
+// addVolume notes where a volume lies; two containers must mean the same place.
+func (s *sandbox) addVolume(name, host string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if other, ok := s.volumes[name]; ok && other != host {
+		return fmt.Errorf("volume %q lies in two places, %s and %s: %w", name, other, host, errdefs.ErrInvalidArgument)
+	}
+	s.volumes[name] = host
+	return nil
+}
+
+// volumeList returns the sandbox's volumes for a job.
+func (s *sandbox) volumeList() []job.Volume {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]job.Volume, 0, len(s.volumes))
+	for name, host := range s.volumes {
+		list = append(list, job.Volume{Name: name, Path: host})
+	}
+	return list
+}
+
+// bindSource returns the source of the bind mount at path.
+func bindSource(mounts []specs.Mount, path string) (string, bool) {
+	for _, m := range mounts {
+		if filepath.Clean(m.Destination) == path && m.Type == "bind" {
+			return m.Source, true
+		}
+	}
+	return "", false
+}
+
+// bind is the mount of a volume that the shim provides.
+func bind(host string, d durabledir.Declaration) specs.Mount {
+	mode := "rw"
+	if d.ReadOnly {
+		mode = "ro"
+	}
+	return specs.Mount{Destination: d.MountPath, Type: "bind", Source: host, Options: []string{"rbind", mode, "nodev", "nosuid"}}
+}

@@ -1,0 +1,157 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/local"
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/shim/record"
+)
+
+// pause saves the sandbox to the local store and frees its memory. Until its
+// bytes are safe and checked nothing is destroyed: any failure before leaves
+// the sandbox running.
+func (s *Service) pause(ctx context.Context, sb *sandbox) (snap *local.Snapshot, phases []*ateomv1.Phase, err error) {
+	ctx, end, err := sb.begin(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer end()
+	if sb.machine.state() == Paused {
+		return sb.paused, nil, nil
+	}
+	if err := sb.canSave(); err != nil {
+		return nil, nil, err
+	}
+	if err := sb.machine.move(Pausing, Running); err != nil {
+		return nil, nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
+	}
+	defer func() {
+		if err != nil {
+			// Fails only if the sandbox was stopped meanwhile, which stands.
+			_ = sb.machine.move(Running, Pausing)
+		}
+	}()
+
+	clock := newStopwatch()
+	thaw, err := sb.freeze(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	clock.mark("freeze")
+	snap, err = sb.saveLocally(ctx, clock)
+	if err == nil {
+		err = context.Cause(ctx) // a kill that came in time
+	}
+	if err != nil {
+		thaw()
+		if snap != nil {
+			sb.discard(snap.Manifest.ID)
+		}
+		return nil, nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+	}
+
+	// From here on the snapshot is the sandbox.
+	s.free(context.WithoutCancel(ctx), sb, snap)
+	clock.mark("free")
+	if err := sb.machine.move(Paused, Pausing); err != nil {
+		return nil, nil, err
+	}
+	for _, c := range sb.live() {
+		s.events.put(&eventstypes.TaskPaused{ContainerID: c.id})
+	}
+	sb.setReport("Pause", clock.phases)
+	shrink()
+	return snap, clock.phases, nil
+}
+
+// canSave refuses what a snapshot could not hold.
+func (s *sandbox) canSave() error {
+	live := s.live()
+	if len(live) == 0 {
+		return fmt.Errorf("sandbox %s has no running container: %w", s.id, errdefs.ErrFailedPrecondition)
+	}
+	for _, c := range s.all() {
+		if !c.init.isStarted() {
+			return fmt.Errorf("container %s of sandbox %s is created and not started; start or delete it first: %w", c.id, s.id, errdefs.ErrFailedPrecondition)
+		}
+	}
+	if live[0].decl.onPause != artifacts.Full {
+		return fmt.Errorf("pause sandbox %s: %s is %s, and a sandbox can be brought back in place only from Full: %w",
+			s.id, annotationOnPause, live[0].decl.onPause, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// saveLocally saves the frozen sandbox as a snapshot in the local store.
+func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.Snapshot, err error) {
+	draft, err := s.local.NewDraft(artifacts.NewID(time.Now()))
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, draft.Abort())
+		}
+	}()
+	parts, err := s.save(ctx, draft.Dir())
+	if err != nil {
+		return nil, err
+	}
+	clock.mark("save")
+	m, err := s.manifest(ctx, draft.ID(), artifacts.Full, nil)
+	if err != nil {
+		return nil, err
+	}
+	m.Parts = parts
+	snap, err := draft.Publish(m)
+	if err != nil {
+		return nil, err
+	}
+	clock.mark("publish")
+	return snap, nil
+}
+
+// free removes the sandbox from memory, now that snap holds it.
+func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
+	live := sb.live()
+	sb.endLife() // the ends that follow are nobody's business
+	for _, c := range live {
+		// The root container first: the others cannot be deleted from a frozen
+		// sandbox, but their ids are free once it is gone.
+		if err := sb.runsc.Delete(ctx, c.id); err != nil {
+			log.G(ctx).WithError(err).WithField("container", c.id).Debug("delete container of a paused sandbox")
+		}
+		for _, e := range c.liveExecs() {
+			s.execExited(c, e, killedStatus)
+		}
+		if t := c.init.streams.Terminal; t != nil {
+			t.Detach()
+		}
+	}
+	sb.mu.Lock()
+	previous := sb.paused
+	sb.paused = snap
+	sb.mu.Unlock()
+	if previous != nil {
+		sb.discard(previous.Manifest.ID)
+	}
+	for _, c := range live {
+		if c.isRoot(sb) {
+			if err := record.Write(c.bundle, sb.record(c)); err != nil {
+				log.G(ctx).WithError(err).Warn("note the paused snapshot")
+			}
+		}
+	}
+}

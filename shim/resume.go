@@ -1,0 +1,137 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"syscall"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+)
+
+// resume brings a paused sandbox back in place and returns when its probes
+// pass. If anything fails, the sandbox is paused as before and can be resumed
+// again.
+func (s *Service) resume(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, err error) {
+	ctx, end, err := sb.begin(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
+	if state := sb.machine.state(); state != Paused {
+		return nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
+	}
+	snap := sb.paused
+	if err := sb.checkCompatible(ctx, snap.Manifest, ""); err != nil {
+		return nil, err
+	}
+	if err := sb.machine.move(Resuming, Paused); err != nil {
+		return nil, err
+	}
+	live := sb.live()
+	var l *life
+	defer func() {
+		if err != nil {
+			sb.abandonResume(context.WithoutCancel(ctx), live)
+			_ = sb.machine.move(Paused, Resuming)
+			err = fmt.Errorf("resume sandbox %s; it is still paused, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
+		}
+	}()
+
+	clock := newStopwatch()
+	if sb.network != nil {
+		if err := sb.network.Apply(sb.netns); err != nil {
+			return nil, err
+		}
+		clock.mark("network")
+	}
+	release := sb.use(snap.Manifest.ID)
+	defer release()
+	for _, c := range live {
+		pid, err := sb.createContainer(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		if c.isRoot(sb) {
+			clock.mark("create")
+			l = sb.newLife(pid)
+		}
+		if err := sb.restoreContainer(ctx, c, image{dir: snap.Dir}); err != nil {
+			return nil, err
+		}
+	}
+	clock.mark("restore")
+	for _, c := range live {
+		if err := sb.awaitReady(ctx, c); err != nil {
+			return nil, err
+		}
+	}
+	clock.mark("ready")
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	if err := sb.machine.move(Running, Resuming); err != nil {
+		return nil, err
+	}
+	for _, c := range live {
+		c.init.setPid(l.pid)
+		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})
+		go s.watch(sb, l, c)
+		sb.deliverPending(ctx, c)
+	}
+	sb.setReport("Resume", clock.phases)
+	return clock.phases, nil
+}
+
+// abandonResume removes what a failed resume has made.
+func (s *sandbox) abandonResume(ctx context.Context, live []*container) {
+	s.endLife()
+	for _, c := range live {
+		if err := s.runsc.Delete(ctx, c.id); err != nil {
+			log.G(ctx).WithError(err).WithField("container", c.id).Debug("delete half resumed container")
+		}
+		if t := c.init.streams.Terminal; t != nil {
+			t.Detach()
+		}
+	}
+}
+
+// deliverPending sends the signals that came while the sandbox was paused.
+func (s *sandbox) deliverPending(ctx context.Context, c *container) {
+	for _, signal := range c.takeSignals() {
+		if err := s.control.Signal(ctx, c.id, 0, syscall.Signal(signal)); err != nil {
+			log.G(ctx).WithError(err).WithField("signal", signal).Warn("deliver a signal that came during the pause")
+		}
+	}
+}
+
+// awaitReady waits until the container's readiness probes pass. A process that
+// ends meanwhile will never be ready.
+func (s *sandbox) awaitReady(ctx context.Context, c *container) error {
+	probes := c.probes()
+	if len(probes) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if status, err := s.control.Wait(ctx, c.id); err == nil {
+			cancel(fmt.Errorf("container %s ended with status %d before it was ready: %w", c.id, status, errdefs.ErrFailedPrecondition))
+		}
+	}()
+	err := waitReady(ctx, probes, &target{sandbox: s, container: c})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("%w%s", err, c.lastLines())
+	}
+	return nil
+}

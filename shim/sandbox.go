@@ -1,0 +1,242 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/config"
+	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/reap"
+	"github.com/ateom/ateom/shim/volumes"
+)
+
+// A sandbox is one gVisor kernel and the containers in it.
+//
+// Locks: verb serialises what changes the sandbox as a whole and may be held
+// for seconds; mu guards the fields below it and is never held across a call
+// to another process. Readers of the state take neither.
+type sandbox struct {
+	id        string // its root container's
+	namespace string
+	cfg       *config.Config
+	runsc     *runsc.Runsc
+	control   *runsc.Control
+	local     *local.Store
+	netns     string // path; "" if runsc makes its own
+	network   *network.State
+	cri       bool
+	// scratch holds volatile files, removed with the sandbox.
+	scratch string
+	// volumesDir holds the DurableDirs that the shim provides.
+	volumesDir string
+
+	machine *machine
+	verb    chan struct{} // holds one token while a verb is under way
+
+	mu         sync.Mutex
+	containers []*container // in the order of creation; the root one first
+	life       *life
+	// interrupt ends the verb under way.
+	interrupt context.CancelCauseFunc
+	// volumes are the host directories of the DurableDirs by name.
+	volumes map[string]string
+	// origin is where the sandbox starts from, if not from its image.
+	origin *origin
+	// paused is what a paused sandbox is resumed from.
+	paused *local.Snapshot
+	// inUse counts who reads a local snapshot; a snapshot in doomed is removed
+	// when nobody does.
+	inUse  map[artifacts.ID]int
+	doomed map[artifacts.ID]bool
+	// parents are the last snapshots of this lineage in each store, by URL.
+	parents map[string]artifacts.ID
+	report  report
+}
+
+// A life is one run of the sandbox's processes, from create or resume to
+// pause or end. Whoever watches them stops when it is over.
+type life struct {
+	ctx context.Context
+	end context.CancelFunc
+	pid int // of the sandbox process
+}
+
+// newSandbox prepares the sandbox whose root container is id.
+func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
+	binary, err := cfg.RunscPath()
+	if err != nil {
+		return nil, err
+	}
+	s := &sandbox{
+		id:        id,
+		namespace: namespace,
+		cfg:       cfg,
+		machine:   newMachine(),
+		verb:      make(chan struct{}, 1),
+		volumes:   map[string]string{},
+		inUse:     map[artifacts.ID]int{},
+		doomed:    map[artifacts.ID]bool{},
+		parents:   map[string]artifacts.ID{},
+
+		scratch:    filepath.Join(cfg.RunDir, "sandboxes", namespace, id),
+		volumesDir: volumes.Dir(cfg.StateDir, namespace, id),
+	}
+	s.runsc = &runsc.Runsc{
+		Binary:  binary,
+		Root:    filepath.Join(cfg.RunDir, "runsc", namespace),
+		Flags:   cfg.Flags(),
+		Log:     filepath.Join(s.scratch, "runsc.log"),
+		Starter: reap.Starter{},
+	}
+	s.control = s.runsc.Control(id)
+	for _, dir := range []string{s.scratch, s.runsc.Root} {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("make state directory: %w", err)
+		}
+	}
+	if s.local, err = local.Open(cfg.StateDir); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// errKilled is why a verb ends when the sandbox is killed under it.
+var errKilled = errors.New("sandbox was killed")
+
+// begin waits until no other verb is under way. The returned context ends with
+// ctx or when the sandbox is killed; end must be called.
+func (s *sandbox) begin(ctx context.Context) (verbCtx context.Context, end func(), err error) {
+	select {
+	case s.verb <- struct{}{}:
+	case <-ctx.Done():
+		return nil, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), ctx.Err())
+	}
+	verbCtx, cancel := context.WithCancelCause(ctx)
+	s.mu.Lock()
+	s.interrupt = cancel
+	s.mu.Unlock()
+	return verbCtx, func() {
+		s.mu.Lock()
+		s.interrupt = nil
+		s.mu.Unlock()
+		cancel(nil)
+		<-s.verb
+	}, nil
+}
+
+// interruptVerb ends the verb under way, if any.
+func (s *sandbox) interruptVerb() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.interrupt != nil {
+		s.interrupt(errKilled)
+	}
+}
+
+// newLife starts a new life with the given sandbox process; an older one ends.
+func (s *sandbox) newLife(pid int) *life {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &life{ctx: ctx, end: cancel, pid: pid}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != nil {
+		s.life.end()
+	}
+	s.life = l
+	return l
+}
+
+// endLife makes all watchers stop without reporting anything.
+func (s *sandbox) endLife() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.life != nil {
+		s.life.end()
+		s.life = nil
+	}
+}
+
+func (s *sandbox) currentLife() *life {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.life
+}
+
+// container returns a container by its id, or errdefs.ErrNotFound.
+func (s *sandbox) container(id string) (*container, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.containers {
+		if c.id == id {
+			return c, nil
+		}
+	}
+	return nil, fmt.Errorf("container %s is not in sandbox %s: %w", id, s.id, errdefs.ErrNotFound)
+}
+
+// all returns the containers, the root one first.
+func (s *sandbox) all() []*container {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.containers)
+}
+
+// live returns the containers that were started and have not ended.
+func (s *sandbox) live() []*container {
+	return slices.DeleteFunc(s.all(), func(c *container) bool { return !c.init.isStarted() || c.init.hasExited() })
+}
+
+func (s *sandbox) add(c *container) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers = append(s.containers, c)
+}
+
+// remove forgets the container and says how many are left.
+func (s *sandbox) remove(c *container) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.containers = slices.DeleteFunc(s.containers, func(other *container) bool { return other == c })
+	return len(s.containers)
+}
+
+// use keeps a local snapshot from being removed until the returned function is called.
+func (s *sandbox) use(id artifacts.ID) (release func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.inUse[id]++
+	return sync.OnceFunc(func() {
+		s.mu.Lock()
+		s.inUse[id]--
+		remove := s.inUse[id] == 0 && s.doomed[id]
+		s.mu.Unlock()
+		if remove {
+			s.discard(id)
+		}
+	})
+}
+
+// discard removes a local snapshot as soon as nobody uses it. Failing to is
+// not worth failing a verb for: garbage collection finds it.
+func (s *sandbox) discard(id artifacts.ID) {
+	s.mu.Lock()
+	busy := s.inUse[id] > 0
+	s.doomed[id] = busy
+	s.mu.Unlock()
+	if !busy {
+		_ = s.local.Remove(id)
+	}
+}

@@ -1,0 +1,120 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ateom/ateom/shim/sandboxid"
+)
+
+// annotationContainerName is what runsc tells the containers of a sandbox apart by.
+const annotationContainerName = "io.kubernetes.cri.container-name"
+
+// maxSpec bounds a bundle's config.json.
+const maxSpec = 8 << 20
+
+// readSpec reads the bundle's config.json.
+func readSpec(bundle string) (*specs.Spec, error) {
+	path := filepath.Join(bundle, "config.json")
+	if fi, err := os.Stat(path); err == nil && fi.Size() > maxSpec {
+		return nil, fmt.Errorf("read %s: %d bytes are more than %d: %w", path, fi.Size(), maxSpec, errdefs.ErrInvalidArgument)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("read bundle: %w", err)
+	}
+	var spec specs.Spec
+	if err := json.Unmarshal(b, &spec); err != nil {
+		return nil, fmt.Errorf("read %s: %w: %w", path, err, errdefs.ErrInvalidArgument)
+	}
+	if spec.Process == nil || spec.Root == nil {
+		return nil, fmt.Errorf("read %s: it has no process or no root: %w", path, errdefs.ErrInvalidArgument)
+	}
+	if spec.Linux == nil {
+		spec.Linux = &specs.Linux{}
+	}
+	if spec.Annotations == nil {
+		spec.Annotations = map[string]string{}
+	}
+	return &spec, nil
+}
+
+// writeSpec replaces the bundle's config.json.
+func writeSpec(bundle string, spec *specs.Spec) error {
+	b, err := json.Marshal(spec)
+	if err != nil {
+		return fmt.Errorf("encode bundle: %w", err)
+	}
+	path := filepath.Join(bundle, "config.json")
+	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	if err := os.Rename(path+".new", path); err != nil {
+		return fmt.Errorf("write bundle: %w", err)
+	}
+	return nil
+}
+
+// place makes spec what runsc wants of a container of the sandbox whose root
+// container is root: an absolute root file system, and the annotations that
+// say who belongs to whom.
+func place(spec *specs.Spec, id, root, rootfs string) {
+	spec.Root.Path = rootfs
+	if id == root {
+		if spec.Annotations[sandboxid.GroupAnnotation] != "" {
+			spec.Annotations[sandboxid.CRIContainerType] = sandboxid.TypeSandbox
+		}
+		return
+	}
+	spec.Annotations[sandboxid.CRIContainerType] = sandboxid.TypeContainer
+	spec.Annotations[sandboxid.CRISandboxID] = root
+	if spec.Annotations[annotationContainerName] == "" {
+		spec.Annotations[annotationContainerName] = id
+	}
+}
+
+// underCRI says whether Kubernetes, rather than a user of containerd, made the container.
+func underCRI(spec *specs.Spec) bool {
+	return spec.Annotations[sandboxid.CRISandboxID] != "" && spec.Annotations[sandboxid.GroupAnnotation] == ""
+}
+
+// netnsPath returns the path of the network namespace that the spec joins, or
+// "" if runsc makes one or none is used.
+func netnsPath(spec *specs.Spec) string {
+	for _, ns := range spec.Linux.Namespaces {
+		if ns.Type == specs.NetworkNamespace {
+			return ns.Path
+		}
+	}
+	return ""
+}
+
+// containerName returns the name that probes and volumes refer to.
+func containerName(spec *specs.Spec, id string) string {
+	if name := spec.Annotations[annotationContainerName]; name != "" {
+		return name
+	}
+	return id
+}
+
+// imageOf returns the image reference and digest that the annotations tell.
+func imageOf(spec *specs.Spec) (ref, digest string) {
+	ref = spec.Annotations[annotationImage]
+	if ref == "" {
+		ref = spec.Annotations["io.kubernetes.cri.image-name"]
+	}
+	digest = spec.Annotations[annotationImageDigest]
+	if _, d, ok := strings.Cut(ref, "@"); ok && digest == "" {
+		digest = d
+	}
+	return ref, digest
+}

@@ -1,0 +1,90 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+
+	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/ttrpc"
+
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+)
+
+// Names of containerd's task service. The messages of both versions are the
+// same on the wire, so that one table of methods serves both.
+const (
+	taskServiceV2 = "containerd.task.v2.Task"
+	taskServiceV3 = "containerd.task.v3.Task"
+)
+
+// RegisterTTRPC puts the service onto a server. Errors become gRPC status
+// codes here and nowhere else.
+func (s *Service) RegisterTTRPC(server *ttrpc.Server) error {
+	task := &ttrpc.ServiceDesc{Methods: map[string]ttrpc.Method{
+		"State":      unary(s.State),
+		"Create":     unary(s.Create),
+		"Start":      unary(s.Start),
+		"Delete":     unary(s.Delete),
+		"Pids":       unary(s.Pids),
+		"Pause":      unary(s.Pause),
+		"Resume":     unary(s.Resume),
+		"Checkpoint": unary(s.Checkpoint),
+		"Kill":       unary(s.Kill),
+		"Exec":       unary(s.Exec),
+		"ResizePty":  unary(s.ResizePty),
+		"CloseIO":    unary(s.CloseIO),
+		"Update":     unary(s.Update),
+		"Wait":       unary(s.Wait),
+		"Stats":      unary(s.Stats),
+		"Connect":    unary(s.Connect),
+		"Shutdown":   unary(s.Shutdown),
+	}}
+	server.RegisterService(taskServiceV2, task)
+	server.RegisterService(taskServiceV3, task)
+	ateomv1.RegisterSnapshotsService(server, onWire{snapshots{s}})
+	return nil
+}
+
+// unary makes a ttrpc method of a function.
+func unary[Request, Response any](call func(context.Context, *Request) (*Response, error)) ttrpc.Method {
+	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
+		request := new(Request)
+		if err := unmarshal(request); err != nil {
+			return nil, err
+		}
+		return reply(call(ctx, request))
+	}
+}
+
+// reply turns an error into its gRPC status.
+func reply[Response any](r *Response, err error) (*Response, error) {
+	if err != nil {
+		return nil, errgrpc.ToGRPC(err)
+	}
+	return r, nil
+}
+
+// onWire is a snapshot service whose errors are gRPC status codes.
+type onWire struct{ s snapshots }
+
+func (w onWire) Pause(ctx context.Context, r *ateomv1.PauseRequest) (*ateomv1.PauseResponse, error) {
+	return reply(w.s.Pause(ctx, r))
+}
+
+func (w onWire) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream ateomv1.Snapshots_CommitServer) error {
+	return errgrpc.ToGRPC(w.s.Commit(ctx, r, stream))
+}
+
+func (w onWire) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateomv1.ResumeResponse, error) {
+	return reply(w.s.Resume(ctx, r))
+}
+
+func (w onWire) Status(ctx context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
+	return reply(w.s.Status(ctx, r))
+}
+
+func (w onWire) List(ctx context.Context, r *ateomv1.ListRequest) (*ateomv1.ListResponse, error) {
+	return reply(w.s.List(ctx, r))
+}

@@ -1,0 +1,73 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/cgroup"
+)
+
+// execGrace is how long a container's end waits for those of its exec'd
+// processes to be told, which end with it and are reported first.
+const execGrace = 2 * time.Second
+
+// watch waits for the end of a container's first process and reports it. When
+// the life is over, it stops and reports nothing.
+func (s *Service) watch(sb *sandbox, l *life, c *container) {
+	status, err := sb.control.Wait(l.ctx, c.id)
+	if errors.Is(err, runsc.ErrUnsupported) {
+		status, err = sb.runsc.Wait(l.ctx, c.id)
+	}
+	if l.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		// Nobody answers: the sandbox's process has been killed, by the kernel
+		// for want of memory, or by somebody.
+		log.L.WithError(err).WithField("container", c.id).Warn("sandbox ended without a word")
+		status = killedStatus
+		if cgroup.OOMKilled(c.spec.Linux.CgroupsPath) {
+			s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
+		}
+	}
+	s.exited(sb, c, status)
+}
+
+// exited reports the end of a container's first process.
+func (s *Service) exited(sb *sandbox, c *container, status int) {
+	grace := time.After(execGrace)
+	for _, e := range c.liveExecs() {
+		select {
+		case <-e.exited:
+		case <-grace:
+			s.execExited(c, e, killedStatus)
+		}
+	}
+	if c.isRoot(sb) {
+		sb.machine.stop()
+	}
+	if c.init.finish(status) {
+		s.events.put(exitEvent(c.id, c.init))
+	}
+}
+
+// killContainer ends a container for good and waits for it, a bounded time.
+func (s *Service) killContainer(ctx context.Context, sb *sandbox, c *container) {
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	if err := sb.control.SignalAll(ctx, c.id, 9); err != nil {
+		log.G(ctx).WithError(err).Warn("kill container")
+	}
+	select {
+	case <-c.init.exited:
+	case <-ctx.Done():
+	}
+}
