@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -18,6 +19,7 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/log"
 
 	"github.com/ateom/ateom/artifacts/job"
 )
@@ -31,6 +33,7 @@ var built struct {
 }
 
 func TestMain(m *testing.M) {
+	log.SetTarget(&log.Writer{Next: io.Discard}) // gVisor's own, of what hostile peers do
 	code := m.Run()
 	if built.dir != "" {
 		os.RemoveAll(built.dir)

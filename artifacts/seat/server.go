@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
+	"gvisor.dev/gvisor/pkg/log"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 	"gvisor.dev/gvisor/pkg/sentry/state/stateipc"
 	"gvisor.dev/gvisor/pkg/unet"
@@ -28,6 +29,7 @@ func Main(ctx context.Context, argv []string) error {
 	if err != nil {
 		return err
 	}
+	logTo(a.debugLog)
 	config := os.NewFile(uintptr(a.config), job.SeatFile)
 	cfg, err := readConfig(config)
 	config.Close()
@@ -41,6 +43,15 @@ func Main(ctx context.Context, argv []string) error {
 		st.fail(err)
 	}
 	return err
+}
+
+// logTo sends what gVisor's packages log to runsc's debug log, or nowhere.
+func logTo(fd int) {
+	if fd < 0 {
+		log.SetTarget(&log.Writer{Next: io.Discard})
+		return
+	}
+	log.SetTarget(log.GoogleEmitter{Writer: &log.Writer{Next: os.NewFile(uintptr(fd), "debug log")}})
 }
 
 // serve answers runsc on the socket of a until runsc closes it or ctx is done.
