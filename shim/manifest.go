@@ -59,6 +59,7 @@ func (s *sandbox) identity(ctx context.Context) (runsc.Identity, error) {
 // thisMachine describes what a Full snapshot made here needs to find again.
 // CPU features are those that gVisor compares when it restores.
 func thisMachine() *artifacts.Machine {
+	cpuid.Initialize()
 	features := strings.Fields(cpuid.HostFeatureSet().FlagString())
 	slices.Sort(features)
 	return &artifacts.Machine{Arch: runtime.GOARCH, CPUFeatures: features, PageSize: os.Getpagesize()}

@@ -12,6 +12,8 @@ import (
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/shim/reap"
 )
 
 // A Service is the task service and the snapshot service of one sandbox. Its
@@ -20,6 +22,7 @@ type Service struct {
 	namespace string
 	events    *eventQueue
 	shutdown  shutdown.Service
+	exits     *reap.Exits
 
 	mu      sync.Mutex
 	sandbox *sandbox // nil until the first Create
@@ -32,7 +35,7 @@ func New(ctx context.Context, publisher events.Publisher, sd shutdown.Service) (
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{namespace: ns, events: newEventQueue(ctx, publisher), shutdown: sd}
+	s := &Service{namespace: ns, events: newEventQueue(ctx, publisher), shutdown: sd, exits: reap.Watch()}
 	sd.RegisterCallback(func(context.Context) error {
 		s.events.close()
 		return nil

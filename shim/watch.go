@@ -19,6 +19,9 @@ import (
 // processes to be told, which end with it and are reported first.
 const execGrace = 2 * time.Second
 
+// lastWordLimit bounds the wait for a process that no longer serves its socket.
+const lastWordLimit = 5 * time.Second
+
 // watch waits for the end of a container's first process and reports it. When
 // the life is over, it stops and reports nothing.
 func (s *Service) watch(sb *sandbox, l *life, c *container) {
@@ -30,15 +33,29 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 		return
 	}
 	if err != nil {
-		// Nobody answers: the sandbox's process has been killed, by the kernel
-		// for want of memory, or by somebody.
-		log.L.WithError(err).WithField("container", c.id).Warn("sandbox ended without a word")
-		status = killedStatus
-		if cgroup.OOMKilled(c.spec.Linux.CgroupsPath) {
-			s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
-		}
+		status = s.lastWord(sb, l, c, err)
 	}
 	s.exited(sb, c, status)
+}
+
+// lastWord finds out how a container ended whose sandbox answers no more. A
+// sandbox's process exits with the status of its root container, if it was not
+// killed itself: by the kernel for want of memory, or by somebody.
+func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
+	ctx, cancel := context.WithTimeout(l.ctx, lastWordLimit)
+	defer cancel()
+	status, waitErr := s.exits.Wait(ctx, l.pid)
+	if waitErr != nil {
+		log.L.WithError(errors.Join(err, waitErr)).WithField("container", c.id).Warn("sandbox ended without a word")
+		return killedStatus
+	}
+	if status == killedStatus && cgroup.OOMKilled(c.spec.Linux.CgroupsPath) {
+		s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
+	}
+	if !c.isRoot(sb) {
+		return killedStatus // it died with its sandbox, whatever that died of
+	}
+	return status
 }
 
 // exited reports the end of a container's first process.
