@@ -34,7 +34,7 @@ type emitter struct {
 	// previous serves what entries have in the archive before, if any has.
 	previous io.ReaderAt
 	// mark, if set, is told where each entry lies in the archive.
-	mark func(e *entry, at span)
+	mark func(e *entry, at placed)
 
 	offset int64 // in the archive
 }
@@ -43,11 +43,11 @@ type emitter struct {
 type piece struct {
 	entries []entry
 	large   bool          // one large file, which the writer streams
-	reuse   span          // in the previous archive, instead of everything else
+	reuse   placed        // in the previous archive, instead of everything else
 	done    chan struct{} // closed when buf is complete
 	buf     []byte
-	sizes   []int64 // of each entry, in buf
-	bytes   int64   // of content
+	places  []placed // of each entry, in buf
+	bytes   int64    // of content
 	err     error
 }
 
@@ -139,14 +139,14 @@ var buffers = sync.Pool{New: func() any { return new([]byte) }}
 func (p *piece) load(r root) {
 	defer close(p.done)
 	p.buf = (*buffers.Get().(*[]byte))[:0]
-	p.sizes = make([]int64, len(p.entries))
+	p.places = make([]placed, len(p.entries))
 	for i := range p.entries {
-		start := len(p.buf)
+		start, bytes := len(p.buf), p.bytes
 		if err := p.loadEntry(r, &p.entries[i]); err != nil {
 			p.err = fmt.Errorf("capture %q: %w", p.entries[i].path(), err)
 			return
 		}
-		p.sizes[i] = int64(len(p.buf) - start)
+		p.places[i] = placed{int64(start), int64(len(p.buf) - start), p.bytes - bytes}
 	}
 }
 
@@ -197,10 +197,9 @@ func (e *emitter) write(ctx context.Context, p *piece) error {
 	if p.err != nil {
 		return p.err
 	}
-	at := e.offset
-	for i := range p.entries {
-		e.note(&p.entries[i], span{at, p.sizes[i]})
-		at += p.sizes[i]
+	for i, at := range p.places {
+		at.offset += e.offset
+		e.note(&p.entries[i], at)
 	}
 	e.report.Bytes += p.bytes
 	err := e.put(p.buf)
@@ -208,7 +207,7 @@ func (e *emitter) write(ctx context.Context, p *piece) error {
 	return err
 }
 
-func (e *emitter) note(entry *entry, at span) {
+func (e *emitter) note(entry *entry, at placed) {
 	if e.mark != nil {
 		e.mark(entry, at)
 	}
@@ -245,7 +244,7 @@ func (e *emitter) writeLarge(ctx context.Context, entry *entry) error {
 		return err
 	}
 	e.report.Bytes += c.Stored()
-	e.note(entry, span{start, e.offset - start})
+	e.note(entry, placed{start, e.offset - start, c.Stored()})
 	return c.verify()
 }
 

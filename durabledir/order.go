@@ -16,11 +16,8 @@ type entry struct {
 	link *node
 	// old is where the previous archive has the same bytes; its length is 0
 	// where it has not.
-	old span
+	old placed
 }
-
-// A span is a range of bytes of an archive.
-type span struct{ offset, length int64 }
 
 // hasContent reports whether the entry is one whose file must be read.
 func (e *entry) hasContent() bool { return e.stat.isFile() && e.link == nil }

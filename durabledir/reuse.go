@@ -21,11 +21,11 @@ type Reuser interface {
 func (e *emitter) writeReuse(p *piece) error {
 	at := e.offset
 	for i := range p.entries {
-		e.note(&p.entries[i], span{at, p.entries[i].old.length})
-		at += p.entries[i].old.length
-		if p.entries[i].hasContent() {
-			e.report.Bytes += p.entries[i].stat.size
-		}
+		now := p.entries[i].old
+		now.offset = at
+		e.note(&p.entries[i], now)
+		at += now.length
+		e.report.Bytes += now.stored
 	}
 	if r, ok := e.out.(Reuser); ok {
 		e.offset += p.reuse.length

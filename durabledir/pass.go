@@ -1,0 +1,290 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package durabledir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/paxtar"
+)
+
+// PassOptions shape a Pass.
+type PassOptions struct {
+	CaptureOptions
+	// Spool is a directory for one unnamed temporary file, which holds the
+	// content of the volume until Finish returns. On the volume's own file
+	// system, large files share their blocks with it where that system can. If
+	// it is empty, Finish reads the volume itself: the sandbox must be frozen
+	// until then.
+	Spool string
+	// Previous is the archive that the index describes. It is needed with an
+	// index unless the writer given to Finish is a Reuser.
+	Previous io.ReaderAt
+
+	// rest is for tests: see restingTime.
+	rest *time.Duration
+}
+
+// restingTime is how long ago a file must have changed last to be read before
+// the freeze. The kernel stamps a file's ctime first and takes the bytes of a
+// write, or maps a page for storing, a little later: for this little, the
+// ctime tells nothing of what is still to come.
+const restingTime = 3 * time.Second
+
+// A Pass captures a volume that is in use, so that the sandbox must be frozen
+// only for what changes meanwhile:
+//
+//	pass, err := durabledir.Begin(ctx, dir, index, options)  // the sandbox runs
+//	defer pass.Close()
+//	err = pass.Settle(ctx)                                   // the sandbox is frozen
+//	report, err := pass.Finish(ctx, w)                       // the sandbox runs again
+//	index = pass.Index()                                     // for the next time
+//
+// The archive is, to the last byte, what Capture makes at the time of Settle.
+// A Pass may not be used by several goroutines at the same time.
+type Pass struct {
+	root     root
+	opts     PassOptions
+	previous *Index
+	// trusted says that the file system moves the ctime of a file with every
+	// change, also by a store through a mapping.
+	trusted bool
+	// since is the time before which a file's last change must lie.
+	since   paxtar.Time
+	spool   *spool
+	kept    map[inode]*kept
+	entries []entry
+	report  Report
+	settled bool
+	index   *Index
+}
+
+// Begin opens the volume dir and reads what is at rest in it. index may be nil,
+// or what the Pass before gave: then files that did not change since are taken
+// from the archive of that time. The caller closes the Pass.
+func Begin(ctx context.Context, dir string, index *Index, opts PassOptions) (*Pass, error) {
+	r, err := openRoot(dir)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pass{root: r, opts: opts, previous: index, kept: map[inode]*kept{}}
+	if err := p.begin(ctx); err != nil {
+		p.Close()
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pass) begin(ctx context.Context) (err error) {
+	if p.trusted, err = tracksChanges(p.root.fd); err != nil {
+		return fmt.Errorf("begin capture: %w", err)
+	}
+	if p.opts.Spool != "" {
+		if p.spool, err = openSpool(p.opts.Spool); err != nil {
+			return err
+		}
+	}
+	if !p.trusted {
+		return nil // whatever was read now would have to be read again
+	}
+	if err := p.writeBack(); err != nil {
+		return err
+	}
+	if p.spool == nil {
+		return nil
+	}
+	top, err := scan(ctx, p.root, p.opts.readers(), true)
+	if err != nil {
+		return err
+	}
+	entries, _ := order(top, p.opts.CaptureOptions)
+	p.reuse(entries)
+	var resting []*entry
+	for i := range entries {
+		if e := &entries[i]; e.hasContent() && e.old.length == 0 && p.rests(&e.stat) {
+			resting = append(resting, e)
+		}
+	}
+	return p.keep(ctx, resting, true)
+}
+
+// writeBack makes the kernel write dirty pages and, with that, protect the
+// mapped ones: the next store through a mapping will move the file's ctime.
+// Without it, a page that is dirty already takes stores that nothing tells of.
+func (p *Pass) writeBack() error {
+	var now unix.Timespec
+	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
+		return fmt.Errorf("begin capture: %w", err)
+	}
+	rest := restingTime
+	if p.opts.rest != nil {
+		rest = *p.opts.rest
+	}
+	at := time.Unix(now.Unix()).Add(-rest)
+	p.since = paxtar.Time{Sec: at.Unix(), Nsec: int32(at.Nanosecond())}
+	if err := unix.Syncfs(p.root.fd); err != nil {
+		return fmt.Errorf("begin capture: sync: %w", err)
+	}
+	return nil
+}
+
+// rests reports whether every change of a file so far is known to be complete,
+// and every further one will show in its ctime.
+func (p *Pass) rests(s *stat) bool { return p.trusted && before(s.ctime, p.since) }
+
+// reuse finds what the previous archive has.
+func (p *Pass) reuse(entries []entry) {
+	if p.previous == nil || !p.trusted {
+		return
+	}
+	for i := range entries {
+		entries[i].old = p.previous.find(&entries[i])
+	}
+}
+
+// keep reads the content of files into the spool. In a live volume, files that
+// change meanwhile are left for later.
+func (p *Pass) keep(ctx context.Context, files []*entry, live bool) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	todo := make(chan []*entry)
+	var readers sync.WaitGroup
+	var mu sync.Mutex // of p.kept
+	for range min(p.opts.readers(), (len(files)+keepBatch-1)/keepBatch) {
+		readers.Go(func() {
+			for batch := range todo {
+				for _, e := range batch {
+					k, err := p.spool.keep(p.root, e)
+					switch {
+					case err == nil:
+						mu.Lock()
+						p.kept[inode{e.stat.dev, e.stat.ino}] = k
+						mu.Unlock()
+					case live && vanished(err):
+					default:
+						cancel(fmt.Errorf("capture %q: %w", e.path(), err))
+					}
+				}
+			}
+		})
+	}
+	for len(files) > 0 && ctx.Err() == nil {
+		n := min(keepBatch, len(files))
+		todo <- files[:n]
+		files = files[n:]
+	}
+	close(todo)
+	readers.Wait()
+	return context.Cause(ctx)
+}
+
+// keepBatch is how many files a reader takes at a time.
+const keepBatch = 16
+
+// Settle fixes the volume's state: it compares names and attributes with what
+// Begin has read, and reads what changed. The sandbox must be frozen, and with a
+// spool may be thawed as soon as Settle has returned.
+func (p *Pass) Settle(ctx context.Context) error {
+	if p.settled {
+		return errors.New("settle capture: it is settled already")
+	}
+	top, err := scan(ctx, p.root, p.opts.readers(), false)
+	if err != nil {
+		return err
+	}
+	p.entries, p.report = order(top, p.opts.CaptureOptions)
+	p.reuse(p.entries)
+	if p.spool != nil {
+		if err := p.keepChanged(ctx); err != nil {
+			return err
+		}
+	}
+	p.settled = true
+	return nil
+}
+
+// keepChanged reads what Begin did not, or what changed since.
+func (p *Pass) keepChanged(ctx context.Context) error {
+	var changed []*entry
+	for i := range p.entries {
+		e := &p.entries[i]
+		if !e.hasContent() || e.old.length > 0 {
+			continue
+		}
+		if k := p.kept[inode{e.stat.dev, e.stat.ino}]; k != nil && k.stat.unchanged(&e.stat) {
+			e.kept = k
+		} else {
+			changed = append(changed, e)
+		}
+	}
+	if err := p.keep(ctx, changed, false); err != nil {
+		return err
+	}
+	for _, e := range changed {
+		e.kept = p.kept[inode{e.stat.dev, e.stat.ino}]
+	}
+	return nil
+}
+
+// Finish writes the archive, after a Settle if there was none.
+func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
+	if !p.settled {
+		if err := p.Settle(ctx); err != nil {
+			return Report{}, err
+		}
+	}
+	index := newIndex()
+	report := p.report
+	e := emitter{
+		root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report, previous: p.opts.Previous,
+		mark: func(e *entry, at placed) {
+			if p.rests(&e.stat) {
+				index.add(e, at)
+			}
+		},
+	}
+	if err := e.run(ctx); err != nil {
+		return Report{}, err
+	}
+	p.index = index
+	return report, nil
+}
+
+// Index describes the archive that Finish wrote, for the next Begin on the same
+// volume. It is nil before Finish has succeeded.
+func (p *Pass) Index() *Index { return p.index }
+
+// Close frees the spool. It may be called at any time, and more than once.
+func (p *Pass) Close() error {
+	if p.root.fd < 0 {
+		return nil
+	}
+	p.root.close()
+	p.root.fd = -1
+	if p.spool == nil {
+		return nil
+	}
+	return p.spool.close()
+}
+
+// tracksChanges reports whether the file system is known to move ctime with
+// every change. tmpfs does not with stores through a mapping.
+func tracksChanges(fd int) (bool, error) {
+	var s unix.Statfs_t
+	if err := unix.Fstatfs(fd, &s); err != nil {
+		return false, err
+	}
+	switch s.Type {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return true, nil
+	}
+	return false, nil
+}
