@@ -20,10 +20,10 @@ import (
 	"github.com/containerd/containerd/api/types"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/containerd/v2/version"
 	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/shim/sandboxid"
-	"github.com/ateom/ateom/shim/version"
 )
 
 // protocol is what start answers: the task service of version 2 over ttrpc,
