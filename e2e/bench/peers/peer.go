@@ -1,0 +1,58 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package peers
+
+import (
+	"context"
+	"time"
+
+	"github.com/ateom/ateom/e2e/bench/lab"
+)
+
+// A Peer runs sandboxes in its own way.
+type Peer interface {
+	// Name as tables show it.
+	Name() string
+	// Prepare makes all that must exist before w can start: its rootfs, network
+	// namespace, spec. Nothing runs yet.
+	Prepare(ctx context.Context, w Workload) (Sandbox, error)
+	// Account holds every process that works for the peer.
+	Account() *lab.Account
+	// Close ends the peer's daemons and processes, and removes what it wrote.
+	Close() error
+}
+
+// A Sandbox is one workload of a peer. It is used by one goroutine at a time.
+type Sandbox interface {
+	// Start starts the workload. It need not be ready yet.
+	Start(ctx context.Context) error
+	// PID is that of the sandbox's kernel (on the host) while it runs.
+	PID(ctx context.Context) (int, error)
+	// Pause saves the workload and gives its memory up.
+	Pause(ctx context.Context) error
+	// Resume brings it back. Whether it answers already is the peer's business;
+	// whoever waits for it asks every Poll.
+	Resume(ctx context.Context) error
+	// Poll is how often somebody who uses the peer asks whether the workload
+	// is ready.
+	Poll() time.Duration
+	// Addr is where the workload answers HTTP: "ip:port".
+	Addr() string
+	// Image is the directory that holds the bytes of the last Pause.
+	Image() string
+	// Close ends the workload in whatever state it is and removes its files.
+	Close() error
+}
+
+// A Workload is what runs.
+type Workload struct {
+	// Name is unique among workloads and a file name.
+	Name    string
+	Program lab.Program
+	// Port that it answers HTTP on.
+	Port int
+	// Lower, if set, is a root file system that the workload sees with a
+	// writable layer of its own over it.
+	Lower string
+}
