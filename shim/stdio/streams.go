@@ -80,7 +80,7 @@ func (s *Streams) openStdin(uri string) error {
 	if err != nil {
 		return err
 	}
-	if s.Stdin, err = openFifo(path, unix.O_RDONLY); err != nil {
+	if s.Stdin, err = openInherited(path, unix.O_RDONLY); err != nil {
 		return err
 	}
 	s.closers = append(s.closers, s.Stdin)
@@ -111,7 +111,7 @@ func (s *Streams) openOutput(uri string) (*os.File, error) {
 		s.closers = append(s.closers, keeper)
 		// The process's own end must not be readable: on a save the sentry
 		// drains every pipe that it can read from.
-		if f, err = openFifo(u.Path, unix.O_WRONLY); err != nil {
+		if f, err = openInherited(u.Path, unix.O_WRONLY); err != nil {
 			return nil, err
 		}
 	case "file":
@@ -189,6 +189,20 @@ func openFifo(path string, mode int) (*os.File, error) {
 	fd, err := unix.Open(path, mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	return os.NewFile(uintptr(fd), path), nil
+}
+
+// openInherited is openFifo for a process's own end: programs expect their
+// streams to block.
+func openInherited(path string, mode int) (*os.File, error) {
+	fd, err := unix.Open(path, mode|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, &os.PathError{Op: "open", Path: path, Err: err}
+	}
+	if err := unix.SetNonblock(fd, false); err != nil {
+		unix.Close(fd)
+		return nil, &os.PathError{Op: "fcntl", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(fd), path), nil
 }
