@@ -137,7 +137,12 @@ func setUp(ctx context.Context, dir string, o options) (*rows.Bench, error) {
 		}
 		b.Peers[s.Name] = p
 	}
-	b.Missing["ateom"] = "the shim is not built"
+	ateom, err := peers.NewAteom(ctx, b.Ground, peers.Ateom{Containerd: o.tools.containerd, Shim: o.tools.shim})
+	if err != nil {
+		b.Missing["ateom"] = err.Error()
+	} else {
+		b.Peers["ateom"] = ateom
+	}
 	return b, nil
 }
 

@@ -7,6 +7,7 @@
 // one.
 //
 //	GET /            {"nonce", "counter", "opened", "file"}; counts the call
+//	GET /ready       200, and counts nothing: for readiness probes
 //	GET /digest      SHA-256 of the memory it holds; reads every page
 //	GET /touch?percent=P&run=N&seed=S
 //	                 writes new content into P % of the pages, in runs of N
@@ -63,6 +64,7 @@ func run(mib int, seed uint64, listen, dir, tick string) error {
 	}
 	h.opened = time.Now()
 	http.HandleFunc("GET /{$}", h.state)
+	http.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("GET /digest", h.digest)
 	http.HandleFunc("GET /touch", h.touch)
 	http.HandleFunc("GET /files", h.files)

@@ -45,13 +45,28 @@ type Sandbox interface {
 	Close() error
 }
 
+// A Phase is a named stretch of a verb, as the peer itself tells it.
+type Phase struct {
+	Name string
+	Took time.Duration
+}
+
+// Phased is a Sandbox that can say what its last verb spent its time on.
+type Phased interface {
+	Phases(ctx context.Context) ([]Phase, error)
+}
+
 // A Workload is what runs.
 type Workload struct {
 	// Name is unique among workloads and a file name.
 	Name    string
 	Program lab.Program
-	// Port that it answers HTTP on.
-	Port int
+	// Port that it answers HTTP on, and Ready the path that answers 200 and
+	// counts nothing.
+	Port  int
+	Ready string
+	// Annotations of the container, for peers that read them.
+	Annotations map[string]string
 	// Lower, if set, is a root file system that the workload sees with a
 	// writable layer of its own over it.
 	Lower string

@@ -15,8 +15,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ateom/ateom/e2e/bench/lab"
 )
 
@@ -63,13 +61,8 @@ func (p *runscPeer) Name() string          { return p.Script.Name }
 func (p *runscPeer) Account() *lab.Account { return p.account }
 
 func (p *runscPeer) Close() error {
-	err := p.account.Close()
-	// runsc keeps an empty network namespace mounted in its root for sandboxes
-	// that want none; there is none if it never ran.
-	if e := unix.Unmount(filepath.Join(p.root, "null-netns"), unix.MNT_DETACH); e != nil && !errors.Is(e, unix.ENOENT) {
-		err = errors.Join(err, fmt.Errorf("unmount runsc's null-netns: %w", e))
-	}
-	return errors.Join(err, os.RemoveAll(p.root))
+	// runsc keeps an empty network namespace mounted in its root.
+	return errors.Join(p.account.Close(), lab.UnmountBelow(p.root), os.RemoveAll(p.root))
 }
 
 func (p *runscPeer) Prepare(_ context.Context, w Workload) (Sandbox, error) {

@@ -68,8 +68,9 @@ func (b *Bench) iterations(quick, full int) int {
 // memhog is the workload that holds mib MiB.
 func (b *Bench) memhog(mib int) peers.Workload {
 	return peers.Workload{
-		Name: fmt.Sprintf("memhog%d", mib),
-		Port: 8080,
+		Name:  fmt.Sprintf("memhog%d", mib),
+		Port:  8080,
+		Ready: "/ready",
 		Program: lab.Program{
 			Binary: b.Memhog,
 			Args:   []string{"/bin/memhog", fmt.Sprintf("-mib=%d", mib), "-listen=:8080"},

@@ -1,0 +1,233 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package peers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"syscall"
+	"time"
+
+	containerd "github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/core/mount"
+	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+
+	"github.com/ateom/ateom/e2e/bench/lab"
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+)
+
+// runtime of the containers.
+const runtimeName = "io.containerd.ateom.v1"
+
+// An Ateom says where the binaries of the peer ateom are.
+type Ateom struct {
+	Containerd string
+	// Shim is containerd-shim-ateom-v1; ateom-gofer lies beside it.
+	Shim string
+	// Stores by name, for rows that commit.
+	Stores map[string]string
+}
+
+// ateomPeer is this project in a containerd of its own.
+type ateomPeer struct {
+	ground  *Ground
+	account *lab.Account
+	dir     string
+	state   string
+	*daemon
+}
+
+// NewAteom starts the peer's containerd.
+func NewAteom(ctx context.Context, g *Ground, a Ateom) (_ Peer, err error) {
+	for _, path := range []string{a.Shim, a.Containerd} {
+		if _, err := os.Stat(path); err != nil {
+			return nil, fmt.Errorf("find the peer's programs: %w; build them (make build tools)", err)
+		}
+	}
+	p := &ateomPeer{ground: g, dir: filepath.Join(g.Dir, "ateom")}
+	p.state = filepath.Join(p.dir, "lib")
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return nil, err
+	}
+	config := fmt.Sprintf("runsc = %q\nstate-dir = %q\nrun-dir = %q\n", g.Runsc, p.state, filepath.Join(p.dir, "run"))
+	for name, url := range a.Stores {
+		config += fmt.Sprintf("[stores.%s]\nurl = %q\n", name, url)
+	}
+	configPath := filepath.Join(p.dir, "config.toml")
+	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {
+		return nil, err
+	}
+	if p.account, err = lab.NewAccount(g.Cgroup + "-ateom"); err != nil {
+		return nil, err
+	}
+	p.daemon, err = startDaemon(ctx, a.Containerd, filepath.Join(p.dir, "c"), p.account, []string{
+		"ATEOM_CONFIG=" + configPath,
+		"PATH=" + filepath.Dir(a.Shim) + ":" + os.Getenv("PATH"),
+	})
+	if err != nil {
+		return nil, errors.Join(err, p.account.Close())
+	}
+	return p, nil
+}
+
+func (p *ateomPeer) Name() string          { return "ateom" }
+func (p *ateomPeer) Account() *lab.Account { return p.account }
+
+func (p *ateomPeer) Close() error {
+	return errors.Join(p.stop(), p.account.Close(), lab.UnmountBelow(p.dir), os.RemoveAll(p.dir))
+}
+
+func (p *ateomPeer) Prepare(ctx context.Context, w Workload) (Sandbox, error) {
+	plot, err := p.ground.plot("ateom", w)
+	if err != nil {
+		return nil, err
+	}
+	spec := lab.Spec(w.Program, plot.rootfs, plot.net.Path, "/"+p.ground.Cgroup+"/"+plot.id)
+	spec.Annotations = map[string]string{"ateom.dev/readiness": probeAnnotation(w)}
+	for k, v := range w.Annotations {
+		spec.Annotations[k] = v
+	}
+	c, err := p.NewContainer(inNamespace(ctx), plot.id,
+		containerd.WithRuntime(runtimeName, nil),
+		containerd.WithNewSpec(func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+			*s = *spec
+			return nil
+		}))
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("create container %s: %w", plot.id, err), plot.Close())
+	}
+	return &ateomSandbox{plot: plot, peer: p, container: c}, nil
+}
+
+// probeAnnotation declares when w is ready.
+func probeAnnotation(w Workload) string {
+	b, err := json.Marshal([]any{map[string]any{
+		"httpGet":       map[string]any{"path": w.Ready, "port": w.Port},
+		"periodSeconds": 1, "failureThreshold": 60,
+	}})
+	if err != nil {
+		panic(err) // strings and numbers only
+	}
+	return string(b)
+}
+
+// ateomSandbox is a task of the peer.
+type ateomSandbox struct {
+	*plot
+	peer      *ateomPeer
+	container containerd.Container
+	task      containerd.Task
+}
+
+func (s *ateomSandbox) Addr() string        { return s.addr }
+func (s *ateomSandbox) Poll() time.Duration { return time.Millisecond }
+
+// Image is the peer's local store: it holds one snapshot of each sandbox.
+func (s *ateomSandbox) Image() string { return filepath.Join(s.peer.state, "snapshots") }
+
+func (s *ateomSandbox) Start(ctx context.Context) error {
+	ctx = inNamespace(ctx)
+	rootfs := containerd.WithRootFS([]mount.Mount{{Type: "bind", Source: s.rootfs, Options: []string{"rbind", "rw"}}})
+	t, err := s.container.NewTask(ctx, cio.NullIO, rootfs)
+	if err != nil {
+		return fmt.Errorf("create task %s: %w", s.id, err)
+	}
+	s.task = t
+	if err := t.Start(ctx); err != nil {
+		return fmt.Errorf("start task %s: %w", s.id, err)
+	}
+	return nil
+}
+
+// PID asks for the sandbox's kernel, which is another process after each resume.
+func (s *ateomSandbox) PID(ctx context.Context) (int, error) {
+	pids, err := s.task.Pids(inNamespace(ctx))
+	if err != nil {
+		return 0, fmt.Errorf("list processes of %s: %w", s.id, err)
+	}
+	if len(pids) == 0 {
+		return 0, fmt.Errorf("list processes of %s: there are none", s.id)
+	}
+	return int(pids[0].Pid), nil
+}
+
+func (s *ateomSandbox) Pause(ctx context.Context) error  { return s.task.Pause(inNamespace(ctx)) }
+func (s *ateomSandbox) Resume(ctx context.Context) error { return s.task.Resume(inNamespace(ctx)) }
+
+// Phases asks the sandbox's own service about its last verb.
+func (s *ateomSandbox) Phases(ctx context.Context) ([]Phase, error) {
+	c, err := s.service(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	status, err := ateomv1.NewSnapshotsClient(c).Status(inNamespace(ctx), &ateomv1.StatusRequest{Id: s.id})
+	if err != nil {
+		return nil, fmt.Errorf("ask for the status of %s: %w", s.id, err)
+	}
+	return phases(status.GetLast()), nil
+}
+
+func phases(in []*ateomv1.Phase) []Phase {
+	var out []Phase
+	for _, p := range in {
+		out = append(out, Phase{Name: p.GetName(), Took: time.Duration(p.GetNanos())})
+	}
+	return out
+}
+
+// service connects to the shim. The caller closes the client.
+func (s *ateomSandbox) service(ctx context.Context) (*ttrpc.Client, error) {
+	address, err := shim.SocketAddress(inNamespace(ctx), s.peer.address, s.id, false)
+	if err != nil {
+		return nil, err
+	}
+	conn, err := net.Dial("unix", address[len("unix://"):])
+	if err != nil {
+		return nil, fmt.Errorf("connect to the shim of %s: %w", s.id, err)
+	}
+	return ttrpc.NewClient(conn), nil
+}
+
+func (s *ateomSandbox) Close() error {
+	ctx, cancel := lab.Deadline(context.Background())
+	defer cancel()
+	ctx = inNamespace(ctx)
+	var errs []error
+	if s.task != nil {
+		errs = append(errs, s.end(ctx))
+	}
+	errs = append(errs, s.container.Delete(ctx), s.plot.Close())
+	return errors.Join(errs...)
+}
+
+// end kills the task and deletes it.
+func (s *ateomSandbox) end(ctx context.Context) error {
+	exited, err := s.task.Wait(ctx)
+	if err != nil {
+		return fmt.Errorf("wait for task %s: %w", s.id, err)
+	}
+	if err := s.task.Kill(ctx, syscall.SIGKILL); err != nil && !errdefs.IsNotFound(err) {
+		return fmt.Errorf("kill task %s: %w", s.id, err)
+	}
+	select {
+	case <-exited:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for task %s to be killed: %w", s.id, ctx.Err())
+	}
+	if _, err := s.task.Delete(ctx); err != nil {
+		return fmt.Errorf("delete task %s: %w", s.id, err)
+	}
+	return nil
+}
