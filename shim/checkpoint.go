@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/gofer"
 	"github.com/ateom/ateom/shim/reap"
@@ -33,7 +34,7 @@ func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error
 	if s.cfg.CheckpointIO == config.Files {
 		return s.saveFiles(ctx, dir)
 	}
-	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir})
+	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir, Cgroups: cgroup.Own()})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("save without the gofer")
 		return s.saveFiles(ctx, dir)
@@ -100,31 +101,31 @@ type image struct {
 
 // restoreContainer starts a created container from the image.
 func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) error {
-	io := noIO
 	if !c.isRoot(s) {
-		io = c.io()
+		// The memory came with the root container; this one only joins.
+		return s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 	}
 	if s.cfg.CheckpointIO == config.Files {
-		return s.restoreFiles(ctx, c, io, i)
+		return s.restoreFiles(ctx, c, i)
 	}
-	seat, err := s.takeSeat(&job.Seat{Mode: job.Restore, Dir: i.dir, Store: i.store, CacheDir: filepath.Join(s.cfg.StateDir, "cache")})
+	seat, err := s.takeSeat(&job.Seat{
+		Mode: job.Restore, Dir: i.dir, Store: i.store, CacheDir: filepath.Join(s.cfg.StateDir, "cache"), Cgroups: cgroup.Own(),
+	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("restore without the gofer")
-		return s.restoreFiles(ctx, c, io, i)
+		return s.restoreFiles(ctx, c, i)
 	}
 	defer seat.leave()
-	err = s.runsc.With(seat.env...).Restore(ctx, c.id, io, runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
+	err = s.runsc.With(seat.env...).Restore(ctx, c.id, noIO, runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
 	return seat.explain(err)
 }
 
 // restoreFiles lets runsc read plain files, verified before.
-func (s *sandbox) restoreFiles(ctx context.Context, c *container, io runsc.IO, i image) error {
-	if c.isRoot(s) {
-		if _, err := s.job(ctx, &job.Request{Verb: job.Verify, Dir: i.dir}); err != nil {
-			return err
-		}
+func (s *sandbox) restoreFiles(ctx context.Context, c *container, i image) error {
+	if _, err := s.job(ctx, &job.Request{Verb: job.Verify, Dir: i.dir}); err != nil {
+		return err
 	}
-	return s.runsc.Restore(ctx, c.id, io, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+	return s.runsc.Restore(ctx, c.id, noIO, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 }
 
 // A seat is a directory that makes runsc start the gofer as its checkpoint

@@ -217,4 +217,3 @@ func (s *sandbox) setParent(st job.Store, id artifacts.ID) {
 func (s *sandbox) noteProgress(e *job.Event) {
 	s.setProgress(&ateomv1.Progress{Phase: e.Phase, Bytes: e.Bytes, Total: e.Total})
 }
-

@@ -5,8 +5,12 @@ package shim
 
 import (
 	"context"
+	"fmt"
+	"runtime/debug"
 
+	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
+	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
@@ -54,8 +58,20 @@ func unary[Request, Response any](call func(context.Context, *Request) (*Respons
 		if err := unmarshal(request); err != nil {
 			return nil, err
 		}
-		return reply(call(ctx, request))
+		return guard(ctx, func() (*Response, error) { return call(ctx, request) })
 	}
+}
+
+// guard calls f. A panic fails the one call that caused it: the sandbox is
+// somebody's, and ends with this process.
+func guard[Response any](ctx context.Context, f func() (*Response, error)) (r *Response, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.G(ctx).WithField("stack", string(debug.Stack())).Errorf("panic: %v", p)
+			r, err = nil, errgrpc.ToGRPC(fmt.Errorf("%v: %w", p, errdefs.ErrInternal))
+		}
+	}()
+	return reply(f())
 }
 
 // reply turns an error into its gRPC status.
@@ -70,21 +86,22 @@ func reply[Response any](r *Response, err error) (*Response, error) {
 type onWire struct{ s snapshots }
 
 func (w onWire) Pause(ctx context.Context, r *ateomv1.PauseRequest) (*ateomv1.PauseResponse, error) {
-	return reply(w.s.Pause(ctx, r))
+	return guard(ctx, func() (*ateomv1.PauseResponse, error) { return w.s.Pause(ctx, r) })
 }
 
 func (w onWire) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream ateomv1.Snapshots_CommitServer) error {
-	return errgrpc.ToGRPC(w.s.Commit(ctx, r, stream))
+	_, err := guard(ctx, func() (*struct{}, error) { return nil, w.s.Commit(ctx, r, stream) })
+	return err
 }
 
 func (w onWire) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateomv1.ResumeResponse, error) {
-	return reply(w.s.Resume(ctx, r))
+	return guard(ctx, func() (*ateomv1.ResumeResponse, error) { return w.s.Resume(ctx, r) })
 }
 
 func (w onWire) Status(ctx context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
-	return reply(w.s.Status(ctx, r))
+	return guard(ctx, func() (*ateomv1.StatusResponse, error) { return w.s.Status(ctx, r) })
 }
 
 func (w onWire) List(ctx context.Context, r *ateomv1.ListRequest) (*ateomv1.ListResponse, error) {
-	return reply(w.s.List(ctx, r))
+	return guard(ctx, func() (*ateomv1.ListResponse, error) { return w.s.List(ctx, r) })
 }
