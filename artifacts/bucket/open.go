@@ -1,0 +1,88 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bucket
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/gcsblob"
+	_ "gocloud.dev/blob/memblob"
+	_ "gocloud.dev/blob/s3blob"
+)
+
+// Open opens the store that a URL names:
+//
+//	file:///dir
+//	mem://
+//	s3://bucket?region=…&endpoint=…&use_path_style=true
+//	gs://bucket
+//
+// The parameter prefix, known to all of them, places the store below a key
+// prefix; the others are those of gocloud.dev's drivers. Credentials come from
+// each SDK's default chain. Open does not wait for the store to answer: Check
+// does. A store on a network retries what is worth it (DefaultPolicy). The
+// error is ErrInvalidArgument for a URL that names no store.
+func Open(ctx context.Context, rawURL string) (Store, error) {
+	s, err := open(ctx, rawURL)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := s.(*fileStore); ok {
+		return s, nil // a disk that refuses will refuse again
+	}
+	return Retry(s, DefaultPolicy), nil
+}
+
+// open opens the store without decorators.
+func open(ctx context.Context, rawURL string) (Store, error) {
+	u, err := url.Parse(rawURL)
+	if err != nil {
+		return nil, fmt.Errorf("open store: not a URL: %w", errdefs.ErrInvalidArgument) // err would print it
+	}
+	q := u.Query()
+	prefix := strings.TrimSuffix(q.Get("prefix"), "/")
+	if prefix != "" {
+		if err := CheckKey(prefix); err != nil {
+			return nil, fmt.Errorf("open store %s: prefix: %w", publicURL(u), err)
+		}
+		prefix += "/"
+	}
+	q.Del("prefix")
+	switch u.Scheme {
+	case "file":
+		if u.Host != "" || u.Path == "" || u.Path[0] != '/' || len(q) > 0 {
+			return nil, fmt.Errorf("open store %s: want file:///absolute/path and no parameter but prefix: %w",
+				publicURL(u), errdefs.ErrInvalidArgument)
+		}
+		return newFileStore(u.Path, prefix, publicURL(u))
+	case "s3", "gs", "mem":
+	default:
+		return nil, fmt.Errorf("open store %s: scheme %q is unknown, use file, s3, gs or mem: %w",
+			publicURL(u), u.Scheme, errdefs.ErrInvalidArgument)
+	}
+	if u.Host == "" && u.Scheme != "mem" {
+		return nil, fmt.Errorf("open store %s: the URL names no bucket: %w", publicURL(u), errdefs.ErrInvalidArgument)
+	}
+	name := publicURL(u)
+	inner := *u
+	inner.RawQuery = q.Encode()
+	b, err := blob.DefaultURLMux().OpenBucketURL(ctx, &inner)
+	if err != nil {
+		return nil, &Error{Op: "open", Store: name, Class: openClass(err), Detail: redact(err.Error())}
+	}
+	return newCloudStore(b, u.Host, prefix, name), nil
+}
+
+// openClass tells missing credentials from a bad parameter: opening asks no server.
+func openClass(err error) error {
+	if isCredentials(err) {
+		return errdefs.ErrUnauthenticated
+	}
+	return errdefs.ErrInvalidArgument
+}

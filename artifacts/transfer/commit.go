@@ -1,0 +1,256 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+)
+
+// MaxCommit bounds the time from a commit's first look at the store to its
+// manifest. What a sweep of the store may delete is older than that
+// (see Sweep), so a commit cannot lose what it refers to.
+const MaxCommit = 12 * time.Hour
+
+// A Commit puts one snapshot into a store: NewCommit looks at the store,
+// Capture copies the volumes while the sandbox is frozen, Upload does the rest.
+type Commit struct {
+	store   bucket.Store
+	id      artifacts.ID
+	dir     string
+	scope   artifacts.Scope
+	volumes []job.Volume
+	started time.Time
+
+	image  string // the snapshot or draft that has the image: dir, or another
+	parts  []artifacts.Part
+	known  *view
+	copied bool
+}
+
+// NewCommit begins a commit of scope into s: it makes sure that the store
+// answers, and reads what the parent has there. dir is the draft's directory,
+// which is scratch to the commit. parent may be empty; one that is gone or
+// damaged costs bytes, not the commit, and is told of in the warnings.
+func NewCommit(ctx context.Context, s bucket.Store, r *job.Request) (*Commit, []string, error) {
+	if _, err := artifacts.ParseID(string(r.ID)); err != nil {
+		return nil, nil, fmt.Errorf("commit: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if r.Scope != artifacts.Full && r.Scope != artifacts.Data {
+		return nil, nil, fmt.Errorf("commit snapshot %s: scope %q is none of Full, Data: %w", r.ID, r.Scope, errdefs.ErrInvalidArgument)
+	}
+	c := &Commit{
+		store: s, id: r.ID, dir: r.Dir, image: r.Dir, scope: r.Scope, volumes: r.Volumes,
+		started: time.Now(), known: newView(),
+	}
+	if err := s.Check(ctx); err != nil {
+		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
+	}
+	_, err := s.Stat(ctx, manifestKey(r.ID))
+	if err == nil {
+		return nil, nil, fmt.Errorf("commit snapshot %s: store %s has it already: %w", r.ID, s, errdefs.ErrAlreadyExists)
+	}
+	if !errors.Is(err, errdefs.ErrNotFound) {
+		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
+	}
+	if r.Parent == "" || r.Scope != artifacts.Full {
+		return c, nil, nil
+	}
+	warning, err := c.readParent(ctx, r.Parent)
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
+	}
+	return c, warning, nil
+}
+
+func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string, error) {
+	m, err := Get(ctx, c.store, parent)
+	if err == nil {
+		err = c.known.addSnapshot(ctx, c.store, m)
+	}
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound), errors.Is(err, errdefs.ErrDataLoss), errors.Is(err, errdefs.ErrNotImplemented):
+		c.known = newView()
+		return []string{fmt.Sprintf("everything is sent: the parent is of no use: %v", err)}, nil
+	case err != nil:
+		return nil, err
+	}
+	return nil, nil
+}
+
+// Capture copies the volumes; the sandbox is frozen meanwhile. image, if not
+// empty, is the local snapshot whose checkpoint image is to be committed. The
+// parts have no digests yet.
+func (c *Commit) Capture(ctx context.Context, image string) ([]artifacts.Part, []string, error) {
+	if image != "" {
+		c.image = image
+	}
+	parts, warnings, err := Capture(ctx, c.dir, c.volumes)
+	if err != nil {
+		return nil, nil, fmt.Errorf("commit snapshot %s: %w", c.id, err)
+	}
+	c.parts, c.copied = parts, true
+	return parts, warnings, nil
+}
+
+// Upload sends the captured volumes and the image's chunks, then the recipes,
+// then the manifest: m with the parts as they stand in the store. Only that
+// last step makes the snapshot visible. Parts of m that are there already
+// (the image's) must be what is sent.
+func (c *Commit) Upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*artifacts.Manifest, error) {
+	out, err := c.upload(ctx, m, p)
+	if err != nil {
+		return nil, fmt.Errorf("commit snapshot %s: %w", c.id, err)
+	}
+	return out, nil
+}
+
+func (c *Commit) upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*artifacts.Manifest, error) {
+	switch {
+	case !c.copied:
+		return nil, fmt.Errorf("nothing is captured yet: %w", errdefs.ErrFailedPrecondition)
+	case m == nil || m.ID != c.id || m.Scope != c.scope:
+		return nil, fmt.Errorf("the manifest is not this commit's: %w", errdefs.ErrInvalidArgument)
+	}
+	p.begin("upload")
+	out := *m
+	out.Parts = nil
+	group, groupCtx := errgroup.WithContext(ctx)
+	var image []artifacts.Part
+	if c.scope == artifacts.Full {
+		group.Go(func() (err error) {
+			image, err = c.sendImage(groupCtx, m, p)
+			return err
+		})
+	}
+	group.Go(func() error { return c.sendVolumes(groupCtx, p) })
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	out.Parts = append(image, c.parts...)
+	data, err := artifacts.EncodeManifest(&out)
+	if err != nil {
+		return nil, err
+	}
+	if took := time.Since(c.started); took > MaxCommit {
+		return nil, fmt.Errorf("it took %s, more than %s: what it refers to may be swept; try again: %w",
+			took.Round(time.Minute), MaxCommit, errdefs.ErrAborted)
+	}
+	if err := c.store.Create(ctx, manifestKey(c.id), data); err != nil {
+		return nil, err
+	}
+	return &out, nil
+}
+
+// sendVolumes compresses the captured volumes, one after the other, and sends
+// each while the next is compressed.
+func (c *Commit) sendVolumes(ctx context.Context, p *Meter) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(4)
+	for i := range c.parts {
+		p.grow(c.parts[i].Size)
+		volume := c.volumes[i].Name
+		f, err := compressVolume(ctx, c.dir, volume, &c.parts[i], p)
+		if err != nil {
+			return errors.Join(fmt.Errorf("compress volume %q: %w", volume, err), group.Wait())
+		}
+		part := c.parts[i]
+		group.Go(func() error {
+			defer f.Close()
+			if err := c.store.Put(ctx, volumeKey(c.id, volume), f, part.StoredSize); err != nil {
+				return fmt.Errorf("send volume %q: %w", volume, err)
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// sendImage sends the chunks and recipes of the checkpoint image and returns
+// its parts.
+func (c *Commit) sendImage(ctx context.Context, m *artifacts.Manifest, p *Meter) ([]artifacts.Part, error) {
+	parts, closeAll, err := c.openParts(ctx, m, p)
+	if err != nil {
+		return nil, err
+	}
+	defer closeAll()
+	if err := sendChunks(ctx, c.store, parts, c.known, p); err != nil {
+		return nil, err
+	}
+	var out []artifacts.Part
+	for _, part := range parts {
+		recipe, err := c.known.locate(part.recipe)
+		if err != nil {
+			return nil, fmt.Errorf("part %q: %w", part.name, err)
+		}
+		data := artifacts.EncodeRecipe(recipe)
+		desc := artifacts.Part{
+			Name: part.name, Encoding: artifacts.Chunks, Size: recipe.Size(), Digest: recipe.Root(),
+			StoredSize: int64(len(data)), StoredDigest: digestOf(data),
+		}
+		if !c.known.recipes[desc.StoredDigest] {
+			if err := c.store.Put(ctx, recipeKey(desc.StoredDigest), bytes.NewReader(data), desc.StoredSize); err != nil {
+				return nil, fmt.Errorf("send recipe of part %q: %w", part.name, err)
+			}
+		}
+		out = append(out, desc)
+	}
+	return out, nil
+}
+
+// openParts opens the image's files with their recipes.
+func (c *Commit) openParts(ctx context.Context, m *artifacts.Manifest, p *Meter) (_ []imagePart, closeAll func(), err error) {
+	var files []io.Closer
+	closeAll = func() {
+		for _, f := range files {
+			f.Close()
+		}
+	}
+	defer func() {
+		if err != nil {
+			closeAll()
+		}
+	}()
+	var parts []imagePart
+	for _, name := range local.ImageParts() {
+		recipe, err := c.recipe(ctx, name, m)
+		if err != nil {
+			return nil, nil, fmt.Errorf("part %q: %w", name, err)
+		}
+		f, _, err := openImage(c.image, name)
+		if err != nil {
+			return nil, nil, fmt.Errorf("part %q: %w", name, err)
+		}
+		files = append(files, f)
+		p.grow(recipe.Size())
+		parts = append(parts, imagePart{name: name, file: f, recipe: recipe})
+	}
+	return parts, closeAll, nil
+}
+
+// recipe returns the recipe of an image part, which is computed if nobody has
+// sealed it, and must be the one that the manifest's part has, if it has one.
+func (c *Commit) recipe(ctx context.Context, name string, m *artifacts.Manifest) (*artifacts.Recipe, error) {
+	recipe, err := sealPart(ctx, c.image, name, nil)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range m.Parts {
+		if p.Name == name && (p.Size != recipe.Size() || p.Digest != recipe.Root()) {
+			return nil, fmt.Errorf("the recipe in %s is not that of the manifest: %w", local.RecipePath(c.image, name), errdefs.ErrDataLoss)
+		}
+	}
+	return recipe, nil
+}

@@ -1,0 +1,204 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/containerd/errdefs"
+	"golang.org/x/sync/errgroup"
+)
+
+// Fetch brings a snapshot from s: its volumes into r.Volumes, and, unless the
+// snapshot or the request is of scope Data, its image and recipes into r.Dir;
+// with r.Lazy the pages stay where they are. At last it writes the manifest
+// into r.Dir. Everything is compared with the manifest before Fetch returns; after an error
+// the volumes are empty again and r.Dir is good for nothing. A requested volume that the
+// snapshot does not have stays empty, which a warning tells.
+func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*artifacts.Manifest, []string, error) {
+	m, err := Get(ctx, s, r.ID)
+	if err != nil {
+		return nil, nil, err
+	}
+	warnings, err := fetch(ctx, s, m, r, p)
+	if err != nil {
+		return nil, nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+	}
+	return m, warnings, nil
+}
+
+func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Request, p *Meter) ([]string, error) {
+	if r.Scope == artifacts.Full && m.Scope != artifacts.Full {
+		return nil, fmt.Errorf("it is of scope %s, not Full: %w", m.Scope, errdefs.ErrFailedPrecondition)
+	}
+	p.begin("fetch")
+	parts := make(map[string]artifacts.Part, len(m.Parts))
+	for _, part := range m.Parts {
+		parts[part.Name] = part
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	warnings := make([][]string, len(r.Volumes))
+	for i, v := range r.Volumes {
+		part, ok := parts[artifacts.DurablePrefix+v.Name]
+		if !ok {
+			warnings[i] = []string{fmt.Sprintf("volume %q begins empty: snapshot %s has none of that name", v.Name, m.ID)}
+			continue
+		}
+		p.grow(part.Size)
+		group.Go(func() (err error) {
+			warnings[i], err = fetchVolume(ctx, s, m.ID, part, v, p)
+			return err
+		})
+	}
+	if m.Scope == artifacts.Full && r.Scope != artifacts.Data {
+		for _, dir := range []string{local.ImageDir(r.Dir), local.RecipePath(r.Dir, "")} {
+			if err := os.MkdirAll(dir, 0o700); err != nil {
+				return nil, err
+			}
+		}
+		for _, name := range local.ImageParts() {
+			lazy := r.Lazy && name == artifacts.PartPages
+			group.Go(func() error { return fetchImagePart(ctx, s, parts[name], r.Dir, lazy, p) })
+		}
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	var all []string
+	for _, part := range m.Parts {
+		volume, ok := part.Durable()
+		if ok && !requested(r.Volumes, volume) {
+			all = append(all, fmt.Sprintf("volume %q of snapshot %s is left out: nobody asked for it", volume, m.ID))
+		}
+	}
+	for _, w := range warnings {
+		all = append(all, w...)
+	}
+	if r.Dir == "" {
+		return all, nil
+	}
+	return all, writeManifest(r.Dir, m)
+}
+
+func requested(volumes []job.Volume, name string) bool {
+	for _, v := range volumes {
+		if v.Name == name {
+			return true
+		}
+	}
+	return false
+}
+
+func writeManifest(dir string, m *artifacts.Manifest) error {
+	data, err := artifacts.EncodeManifest(m)
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(local.ManifestPath(dir), data, 0o600)
+}
+
+// fetchersPerPart is how many requests for chunks are under way for one part;
+// each takes up to maxSpan bytes of memory.
+const fetchersPerPart = 12
+
+// fetchImagePart brings a part's recipe and, unless it is lazy, its bytes.
+func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, dir string, lazy bool, p *Meter) error {
+	recipe, err := GetRecipe(ctx, s, part)
+	if err != nil {
+		return err
+	}
+	if err := local.WriteRecipe(dir, part.Name, recipe); err != nil {
+		return err
+	}
+	if lazy {
+		return nil
+	}
+	path, err := local.ImagePath(dir, part.Name)
+	if err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Truncate(recipe.Size()); err != nil {
+		return err
+	}
+	p.grow(recipe.Size())
+	if err := fetchChunks(ctx, s, newPlan(recipe), f, p); err != nil {
+		return fmt.Errorf("part %q: %w", part.Name, err)
+	}
+	return f.Close()
+}
+
+// fetchChunks writes the stored chunks of a plan to their places in f; the
+// zero ones are left as holes.
+func fetchChunks(ctx context.Context, s bucket.Store, plan *plan, f *os.File, p *Meter) error {
+	group, ctx := errgroup.WithContext(ctx)
+	queue := make(chan span)
+	group.Go(func() error {
+		defer close(queue)
+		for _, sp := range plan.spans {
+			select {
+			case queue <- sp:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}
+		return nil
+	})
+	for range min(fetchersPerPart, len(plan.spans)) {
+		group.Go(func() error {
+			var w spanReader
+			for sp := range queue {
+				if err := w.fetch(ctx, s, plan, sp, f, p); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
+
+// A spanReader holds the buffers of one worker.
+type spanReader struct {
+	stored, chunk []byte
+}
+
+// fetch reads one span and writes each of its chunks.
+func (w *spanReader) fetch(ctx context.Context, s bucket.Store, plan *plan, sp span, f *os.File, p *Meter) error {
+	w.stored = resize(w.stored, int(sp.end-sp.start))
+	if err := bucket.ReadRange(ctx, s, packKey(sp.pack.Digest), int64(sp.start), w.stored); err != nil {
+		return lostIfGone(err)
+	}
+	for _, i := range plan.order[sp.first:sp.last] {
+		c, l := plan.recipe.Chunk(int(i)), plan.recipe.Location(int(i))
+		w.chunk = resize(w.chunk, int(c.Length))
+		from := l.Offset - sp.start
+		if err := unpack(s, w.chunk, w.stored[from:from+l.StoredLength], l, c); err != nil {
+			return err
+		}
+		if _, err := f.WriteAt(w.chunk, c.Offset); err != nil {
+			return err
+		}
+		p.add(int64(c.Length))
+	}
+	return nil
+}
+
+// resize returns a slice of n bytes, b's own where it is big enough.
+func resize(b []byte, n int) []byte {
+	if cap(b) < n {
+		return make([]byte, n)
+	}
+	return b[:n]
+}

@@ -1,0 +1,178 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/containerd/errdefs"
+)
+
+// Get reads and validates a snapshot's manifest. The error is ErrNotFound
+// where there is none, and ErrDataLoss for one that cannot be decoded or is another's.
+func Get(ctx context.Context, s bucket.Store, id artifacts.ID) (*artifacts.Manifest, error) {
+	if _, err := artifacts.ParseID(string(id)); err != nil {
+		return nil, fmt.Errorf("get snapshot: %w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	data, err := bucket.ReadAll(ctx, s, manifestKey(id), artifacts.MaxManifestSize)
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return nil, fmt.Errorf("get snapshot %s: not in store %s: %w", id, s, errdefs.ErrNotFound)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get snapshot %s: %w", id, err)
+	}
+	m, err := artifacts.DecodeManifest(data)
+	if errors.Is(err, errdefs.ErrNotImplemented) {
+		return nil, fmt.Errorf("get snapshot %s: %w", id, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("get snapshot %s: object %s in store %s: %w: %w", id, manifestKey(id), s, errdefs.ErrDataLoss, err)
+	}
+	if m.ID != id {
+		return nil, fmt.Errorf("get snapshot %s: object %s in store %s is the manifest of %s: %w",
+			id, manifestKey(id), s, m.ID, errdefs.ErrDataLoss)
+	}
+	for _, p := range m.Parts {
+		if p.Encoding == artifacts.Raw {
+			return nil, fmt.Errorf("get snapshot %s: part %q has encoding %q, which is for a node's own store: %w",
+				id, p.Name, p.Encoding, errdefs.ErrDataLoss)
+		}
+	}
+	return m, nil
+}
+
+// GetRecipe reads the recipe of a part of encoding Chunks and compares it with the manifest.
+func GetRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) (*artifacts.Recipe, error) {
+	_, r, err := getRecipe(ctx, s, p)
+	return r, err
+}
+
+// getRecipe returns the recipe's bytes, too.
+func getRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) ([]byte, *artifacts.Recipe, error) {
+	key := recipeKey(p.StoredDigest)
+	lost := func(format string, args ...any) error {
+		return fmt.Errorf("read recipe of part %q: object %s in store %s: %w: %w",
+			p.Name, key, s, fmt.Errorf(format, args...), errdefs.ErrDataLoss)
+	}
+	if p.Encoding != artifacts.Chunks || p.StoredSize > artifacts.MaxRecipeSize {
+		return nil, nil, lost("encoding %q, %d bytes", p.Encoding, p.StoredSize)
+	}
+	data, err := bucket.ReadAll(ctx, s, key, p.StoredSize)
+	if err != nil {
+		return nil, nil, fmt.Errorf("read recipe of part %q: %w", p.Name, lostIfGone(err))
+	}
+	if int64(len(data)) != p.StoredSize || sha256.Sum256(data) != p.StoredDigest {
+		return nil, nil, lost("its bytes are not those that the manifest names")
+	}
+	r, err := artifacts.DecodeRecipe(bytes.NewReader(data))
+	switch {
+	case err != nil:
+		return nil, nil, lost("%w", err)
+	case r.Size() != p.Size || r.Root() != p.Digest:
+		return nil, nil, lost("it describes another part than the manifest")
+	case r.Len() > 0 && !r.Located():
+		return nil, nil, lost("it does not say where the chunks lie")
+	}
+	return data, r, nil
+}
+
+// lostIfGone turns the absence of an object that a manifest refers to into
+// what it is: data loss.
+func lostIfGone(err error) error {
+	if errors.Is(err, errdefs.ErrNotFound) {
+		return fmt.Errorf("%w: %w", errdefs.ErrDataLoss, err)
+	}
+	return err
+}
+
+// A view is what a commit knows to be in the store: the chunks and recipes of
+// its parent. Only what a manifest refers to may be known, since anything else
+// can be swept at any time.
+type view struct {
+	packs   []artifacts.Pack
+	numbers map[artifacts.Digest]uint32 // of packs
+	chunks  map[artifacts.Digest]spot
+	recipes map[artifacts.Digest]bool // by their stored digest
+}
+
+// A spot is where a chunk lies, in little memory: there is one for each chunk.
+type spot struct {
+	pack, offset, stored uint32
+	codec                artifacts.Codec
+}
+
+func newView() *view {
+	return &view{
+		numbers: map[artifacts.Digest]uint32{},
+		chunks:  map[artifacts.Digest]spot{},
+		recipes: map[artifacts.Digest]bool{},
+	}
+}
+
+// addSnapshot adds what the manifest refers to.
+func (v *view) addSnapshot(ctx context.Context, s bucket.Store, m *artifacts.Manifest) error {
+	for _, p := range m.Parts {
+		if p.Encoding != artifacts.Chunks {
+			continue
+		}
+		r, err := GetRecipe(ctx, s, p)
+		if err != nil {
+			return err
+		}
+		v.recipes[p.StoredDigest] = true
+		for i := range r.Len() {
+			if c := r.Chunk(i); !c.Zero() {
+				v.addChunk(c.Digest, r.Location(i))
+			}
+		}
+	}
+	return nil
+}
+
+func (v *view) addChunk(d artifacts.Digest, l artifacts.Location) {
+	if _, ok := v.chunks[d]; ok {
+		return
+	}
+	number, ok := v.numbers[l.Pack.Digest]
+	if !ok {
+		number = uint32(len(v.packs))
+		v.packs = append(v.packs, l.Pack)
+		v.numbers[l.Pack.Digest] = number
+	}
+	v.chunks[d] = spot{pack: number, offset: l.Offset, stored: l.StoredLength, codec: l.Codec}
+}
+
+// find returns where a chunk lies.
+func (v *view) find(d artifacts.Digest) (artifacts.Location, bool) {
+	s, ok := v.chunks[d]
+	if !ok {
+		return artifacts.Location{}, false
+	}
+	return artifacts.Location{Pack: v.packs[s.pack], Offset: s.offset, StoredLength: s.stored, Codec: s.codec}, true
+}
+
+// locate returns r with the places of its chunks, all of which v knows.
+func (v *view) locate(r *artifacts.Recipe) (*artifacts.Recipe, error) {
+	out := new(artifacts.Recipe)
+	for i := range r.Len() {
+		c := r.Chunk(i)
+		var l artifacts.Location
+		if !c.Zero() {
+			var ok bool
+			if l, ok = v.find(c.Digest); !ok {
+				return nil, fmt.Errorf("locate chunk %s: it is in no pack: %w", c.Digest, errdefs.ErrInternal)
+			}
+		}
+		if err := out.AppendLocated(c.Length, c.Digest, l); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
