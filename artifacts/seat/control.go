@@ -19,7 +19,7 @@ const maxControlBytes = 4096
 
 // A control takes job.SeatControl lines on a unix socket.
 type control struct {
-	pacer    *pacer // nil on a save, which has no pace
+	setPace  func(job.Pace) error
 	status   *status
 	listener *net.UnixListener
 
@@ -30,7 +30,7 @@ type control struct {
 
 // listenControl listens at path, which is in a directory that only the shim
 // can enter.
-func listenControl(path string, p *pacer, st *status) (*control, error) {
+func listenControl(path string, setPace func(job.Pace) error, st *status) (*control, error) {
 	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return nil, fmt.Errorf("listen for control: %w", err)
@@ -39,7 +39,7 @@ func listenControl(path string, p *pacer, st *status) (*control, error) {
 		l.Close()
 		return nil, fmt.Errorf("listen for control: %w", err)
 	}
-	c := &control{pacer: p, status: st, listener: l, conns: make(map[net.Conn]struct{})}
+	c := &control{setPace: setPace, status: st, listener: l, conns: make(map[net.Conn]struct{})}
 	c.wg.Go(c.accept)
 	return c, nil
 }
@@ -78,29 +78,13 @@ func (c *control) serve(conn net.Conn) {
 		if err := json.Unmarshal(lines.Bytes(), &in); err != nil {
 			return
 		}
-		if !c.obey(in) {
+		if in.Pace != "" && c.setPace(in.Pace) != nil {
 			return
 		}
 		if err := json.NewEncoder(conn).Encode(c.status.get()); err != nil {
 			return
 		}
 	}
-}
-
-// obey reports whether in is an instruction that makes sense.
-func (c *control) obey(in job.SeatControl) bool {
-	switch in.Pace {
-	case "":
-		return true
-	case job.PaceReady, job.PaceFull, job.PaceLazy:
-		if c.pacer == nil {
-			return false
-		}
-		c.pacer.set(in.Pace)
-		c.status.pace(in.Pace)
-		return true
-	}
-	return false
 }
 
 // close ends all connections and removes the socket.

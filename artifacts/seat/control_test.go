@@ -28,21 +28,29 @@ func tell(t testing.TB, path string, in job.SeatControl) job.SeatStatus {
 	return st
 }
 
+// listen opens a control socket for a seat of the given mode.
+func listen(t *testing.T, mode job.Mode) (path string, f *files) {
+	t.Helper()
+	path = filepath.Join(privateDir(t), "c")
+	dir := privateDir(t)
+	f, err := openFiles(t.Context(), &job.Seat{Mode: mode, Dir: dir, Control: path, Pace: job.PaceReady}, newStatus("", mode))
+	must(t, err)
+	t.Cleanup(f.Destroy)
+	return path, f
+}
+
 func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 	for _, tc := range []struct {
 		name, line string
-		pacer      *pacer
+		mode       job.Mode
 	}{
-		{"not JSON", "hello\n", newPacer(job.PaceReady)},
-		{"unknown pace", `{"pace":"warp"}` + "\n", newPacer(job.PaceReady)},
-		{"a pace for a save", `{"pace":"full"}` + "\n", nil},
-		{"too long", `{"pace":"` + string(make([]byte, 2*maxControlBytes)) + `"}` + "\n", newPacer(job.PaceReady)},
+		{"not JSON", "hello\n", job.Restore},
+		{"unknown pace", `{"pace":"warp"}` + "\n", job.Restore},
+		{"a pace for a save", `{"pace":"full"}` + "\n", job.Save},
+		{"too long", `{"pace":"` + string(make([]byte, 2*maxControlBytes)) + `"}` + "\n", job.Restore},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			path := filepath.Join(privateDir(t), "c")
-			c, err := listenControl(path, tc.pacer, newStatus("", job.Restore))
-			must(t, err)
-			defer c.close()
+			path, f := listen(t, tc.mode)
 			conn, err := net.Dial("unix", path)
 			must(t, err)
 			defer conn.Close()
@@ -53,24 +61,20 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 			if n, _ := conn.Read(make([]byte, 1)); n > 0 {
 				t.Error("it answered")
 			}
-			if tc.pacer != nil && tc.pacer.get() != job.PaceReady {
-				t.Errorf("the pace is %q", tc.pacer.get())
+			if f.pacer != nil && f.pacer.get() != job.PaceReady {
+				t.Errorf("the pace is %q", f.pacer.get())
 			}
 		})
 	}
 }
 
 func TestControlChangesThePace(t *testing.T) {
-	path := filepath.Join(privateDir(t), "c")
-	p := newPacer(job.PaceReady)
-	c, err := listenControl(path, p, newStatus("", job.Restore))
-	must(t, err)
-	defer c.close()
+	path, f := listen(t, job.Restore)
 	if st := tell(t, path, job.SeatControl{Pace: job.PaceLazy}); st.Pace != job.PaceLazy {
 		t.Errorf("status has pace %q", st.Pace)
 	}
-	if p.get() != job.PaceLazy {
-		t.Errorf("the pace is %q", p.get())
+	if f.pacer.get() != job.PaceLazy {
+		t.Errorf("the pace is %q", f.pacer.get())
 	}
 	if st := tell(t, path, job.SeatControl{}); st.Pace != job.PaceLazy {
 		t.Errorf("after an empty instruction status has pace %q", st.Pace)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +41,9 @@ type reader struct {
 	maxBytes uint64
 	served   atomic.Int64 // bytes, of all that the part has
 
+	// hints, of pages, are told what a program waits for.
+	hints *hints
+
 	clients clientFiles
 	order   order
 	waited  chan *restoreOp
@@ -63,8 +65,9 @@ type restoreOp struct {
 
 var _ stateio.AsyncReader = (*reader)(nil)
 
-// newReader starts a reader of part from src, which it owns.
-func newReader(ctx context.Context, part string, src source, p *pacer, st *status) *reader {
+// newReader starts a reader of part from src, which it owns. Hints go with the
+// pages, and with no other part.
+func newReader(ctx context.Context, part string, src source, p *pacer, h *hints, st *status) *reader {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{
 		part:     part,
@@ -72,6 +75,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, st *statu
 		chunks:   newVerified(part, src, st),
 		pacer:    p,
 		status:   st,
+		hints:    h,
 		maxBytes: restoreBytes,
 		waited:   make(chan *restoreOp, restoreParallel),
 		ahead:    make(chan *restoreOp, restoreParallel),
@@ -83,11 +87,10 @@ func newReader(ctx context.Context, part string, src source, p *pacer, st *statu
 		r.maxBytes = lazyBytes
 	}
 	st.total(part, src.recipe().Size())
-	workers := src.parallel()
-	if workers == 0 {
-		workers = runtime.GOMAXPROCS(0)
+	if h != nil {
+		h.begin(ctx, src)
 	}
-	for range workers {
+	for range src.parallel() {
 		r.workers.Go(r.work)
 	}
 	return r
@@ -116,15 +119,27 @@ func (r *reader) AddReadv(id int, off int64, total uint64, dst stateio.Destinati
 // add queues op: in front if somebody waits for it. The kernel's own state is
 // always waited for.
 func (r *reader) add(op *restoreOp) {
-	ahead := r.part == artifacts.PartPages && r.order.ahead(op.off, int64(op.n))
+	ahead := r.hints != nil && r.order.ahead(op.off, int64(op.n))
 	inside := max(0, min(int64(op.n), r.src.recipe().Size()-op.off)) // runsc asks beyond the end, too
 	r.status.asked(inside, !ahead)
 	if ahead {
 		r.ahead <- op
 		return
 	}
+	if r.hints != nil {
+		r.note(op)
+	}
 	r.pacer.wait(time.Now())
 	r.waited <- op
+}
+
+// note records the chunks of op as needed.
+func (r *reader) note(op *restoreOp) {
+	recipe := r.src.recipe()
+	i, ok := recipe.Find(op.off)
+	for ; ok && i < recipe.Len() && recipe.Chunk(i).Offset < op.off+int64(op.n); i++ {
+		r.hints.needed.need(i)
+	}
 }
 
 // Wait implements stateio.AsyncReader.
@@ -245,6 +260,9 @@ func (r *reader) serveChunk(out *scatter, i, skip, n int) error {
 func (r *reader) Close() error {
 	r.cancel()
 	r.workers.Wait()
+	if r.hints != nil {
+		r.hints.end(r.served.Load() == r.src.recipe().Size())
+	}
 	r.clients.close()
 	if err := r.src.close(); err != nil {
 		return fmt.Errorf("close part %s: %w", r.part, err)

@@ -19,6 +19,7 @@ import (
 	"gvisor.dev/gvisor/pkg/unet"
 	"gvisor.dev/gvisor/pkg/urpc"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 )
 
@@ -114,6 +115,7 @@ type files struct {
 	pacer  *pacer
 	// control is nil if the shim wants none.
 	control *control
+	hints   *hints
 	ctx     context.Context
 	cancel  context.CancelFunc
 
@@ -129,12 +131,13 @@ func openFiles(ctx context.Context, seat *job.Seat, st *status) (*files, error) 
 	if seat.Mode == job.Save {
 		f.draft, err = openDraft(seat.Dir)
 	} else {
-		f.image, err = openSnapshot(seat.Dir)
+		f.image, err = openSnapshot(ctx, seat, st)
 		f.pacer = newPacer(seat.Pace)
+		f.hints = newHints(f.image)
 		st.pace(seat.Pace)
 	}
 	if err == nil && seat.Control != "" {
-		f.control, err = listenControl(seat.Control, f.pacer, st)
+		f.control, err = listenControl(seat.Control, f.setPace, st)
 	}
 	if err != nil {
 		f.Destroy()
@@ -143,9 +146,31 @@ func openFiles(ctx context.Context, seat *job.Seat, st *status) (*files, error) 
 	return f, nil
 }
 
+// setPace changes the pace of a restore. The first time that it leaves
+// PaceReady the program is ready, and what it has needed until then is its
+// working set.
+func (f *files) setPace(p job.Pace) error {
+	if f.pacer == nil {
+		return fmt.Errorf("set pace: a save has none: %w", errdefs.ErrFailedPrecondition)
+	}
+	switch p {
+	case job.PaceReady:
+	case job.PaceFull, job.PaceLazy:
+		f.hints.ready()
+	default:
+		return fmt.Errorf("set pace: %q: %w", p, errdefs.ErrInvalidArgument)
+	}
+	f.pacer.set(p)
+	f.status.pace(p)
+	return nil
+}
+
 // Destroy implements stateipc.AsyncFileServerImpl.
 func (f *files) Destroy() {
 	f.cancel()
+	if f.hints != nil {
+		f.hints.close()
+	}
 	if f.control != nil {
 		f.control.close()
 	}
@@ -176,11 +201,14 @@ func (f *files) OpenRead(name string) (stateio.AsyncReader, error) {
 	if err != nil {
 		return nil, f.refused(err)
 	}
-	src, err := f.image.open(name, part)
+	src, err := f.image.open(f.ctx, name, part)
 	if err != nil {
 		return nil, f.refused(err)
 	}
-	return newReader(f.ctx, part, src, f.pacer, f.status), nil
+	if part == artifacts.PartPages {
+		return newReader(f.ctx, part, src, f.pacer, f.hints, f.status), nil
+	}
+	return newReader(f.ctx, part, src, f.pacer, nil, f.status), nil
 }
 
 // admit returns the part of file name, which may be opened once and only in

@@ -10,49 +10,75 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"runtime"
 	"slices"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 )
 
-// A source yields the chunks of one part.
-type source interface {
-	// recipe of the part.
-	recipe() *artifacts.Recipe
-	// readChunk fills p, which is as long as chunk i, with what should be its
-	// bytes. The caller verifies them. It is called from many goroutines.
-	readChunk(ctx context.Context, i int, p []byte) error
-	// parallel is how many readChunk calls are worth having at a time.
-	parallel() int
-	close() error
-}
-
-// A snapshot is the directory that a restore reads.
+// A snapshot is what a restore reads: a directory, and for its pages maybe a
+// store.
 type snapshot struct {
-	root *os.Root
+	root   *os.Root
+	seat   *job.Seat
+	status *status
+	// store holds the pages that root does not; nil if the seat names none.
+	store bucket.Store
 }
 
-func openSnapshot(dir string) (*snapshot, error) {
-	root, err := openPrivateRoot(dir)
+func openSnapshot(ctx context.Context, seat *job.Seat, st *status) (*snapshot, error) {
+	root, err := openPrivateRoot(seat.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
-	return &snapshot{root: root}, nil
+	s := &snapshot{root: root, seat: seat, status: st}
+	if seat.Store.URL != "" {
+		if s.store, err = openStore(ctx, seat.Store); err != nil {
+			root.Close()
+			return nil, err
+		}
+	}
+	return s, nil
 }
 
-func (s *snapshot) close() { s.root.Close() }
+// openStore opens a store with its own credentials, which come with the seat
+// and go no further than this process.
+func openStore(ctx context.Context, s job.Store) (bucket.Store, error) {
+	for name, value := range s.Env {
+		if err := os.Setenv(name, value); err != nil {
+			return nil, fmt.Errorf("open store %s: set %s: %w", s.Name, name, err)
+		}
+	}
+	store, err := bucket.Open(ctx, s.URL)
+	if err != nil {
+		return nil, err
+	}
+	return bucket.Retry(store, bucket.DefaultPolicy), nil
+}
 
-// open returns the chunks of part, whose local file has the given name.
-func (s *snapshot) open(name, part string) (source, error) {
+func (s *snapshot) close() {
+	s.root.Close()
+	if s.store != nil {
+		s.store.Close()
+	}
+}
+
+// open returns the chunks of part, whose local file has the given name. Pages
+// that are not here come from the store until ctx is done.
+func (s *snapshot) open(ctx context.Context, name, part string) (source, error) {
 	recipe, err := s.recipe(part)
 	if err != nil {
 		return nil, err
 	}
 	f, err := s.root.Open(path.Join("image", name))
+	if errors.Is(err, fs.ErrNotExist) && part == artifacts.PartPages && s.store != nil {
+		return s.openRemote(ctx, recipe)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("open image of part %s: %w", part, err)
 	}
@@ -64,7 +90,23 @@ func (s *snapshot) open(name, part string) (source, error) {
 		f.Close()
 		return nil, fmt.Errorf("check image/%s: %w", name, err)
 	}
-	return &localSource{f: f, r: recipe}, nil
+	return &localSource{f: f, r: recipe, workers: runtime.GOMAXPROCS(0), status: s.status}, nil
+}
+
+// openRemote returns the chunks of the pages, from the store.
+func (s *snapshot) openRemote(ctx context.Context, recipe *artifacts.Recipe) (source, error) {
+	if !recipe.Located() {
+		return nil, fmt.Errorf("open pages: they are not here, and their recipe does not say where they lie in store %s: %w",
+			s.seat.Store.Name, errdefs.ErrFailedPrecondition)
+	}
+	var cache *cacheFile
+	if s.seat.CacheDir != "" {
+		var err error
+		if cache, err = openCache(s.seat.CacheDir, recipe); err != nil {
+			s.status.warn("%v; what is fetched is not kept", err)
+		}
+	}
+	return newRemoteSource(ctx, s.store, recipe, cache, s.status), nil
 }
 
 // recipe reads the recipe of part and compares it with the snapshot's manifest.
@@ -87,14 +129,10 @@ func (s *snapshot) recipe(part string) (*artifacts.Recipe, error) {
 // describe returns what the manifest says of part, or, in a draft that has no
 // manifest yet, what the save has left.
 func (s *snapshot) describe(part string) (artifacts.Part, error) {
-	body, err := s.root.ReadFile("manifest.json")
+	m, err := s.manifest()
 	if errors.Is(err, fs.ErrNotExist) {
 		return job.ReadPart(s.root.Name(), part)
 	}
-	if err != nil {
-		return artifacts.Part{}, fmt.Errorf("read manifest: %w", err)
-	}
-	m, err := artifacts.DecodeManifest(body)
 	if err != nil {
 		return artifacts.Part{}, err
 	}
@@ -105,23 +143,11 @@ func (s *snapshot) describe(part string) (artifacts.Part, error) {
 	return m.Parts[i], nil
 }
 
-// A localSource reads chunks from an image file.
-type localSource struct {
-	f *os.File
-	r *artifacts.Recipe
-}
-
-func (s *localSource) recipe() *artifacts.Recipe { return s.r }
-
-func (s *localSource) readChunk(_ context.Context, i int, p []byte) error {
-	off := s.r.Chunk(i).Offset
-	if _, err := s.f.ReadAt(p, off); err != nil {
-		return fmt.Errorf("read %s at %d: %w", s.f.Name(), off, err)
+// manifest reads the snapshot's manifest. The error is fs.ErrNotExist in a draft.
+func (s *snapshot) manifest() (*artifacts.Manifest, error) {
+	body, err := s.root.ReadFile("manifest.json")
+	if err != nil {
+		return nil, fmt.Errorf("read manifest: %w", err)
 	}
-	return nil
+	return artifacts.DecodeManifest(body)
 }
-
-// parallel is 0: as many as there are processors.
-func (s *localSource) parallel() int { return 0 }
-
-func (s *localSource) close() error { return s.f.Close() }

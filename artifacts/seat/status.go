@@ -110,11 +110,13 @@ func (s *status) moved(data, zero int64) {
 	})
 }
 
+// fetched counts bytes as they lie on disk or in the store.
+func (s *status) fetched(n int64) {
+	s.change(false, func(now *job.SeatStatus) { now.Fetched += n })
+}
+
 func (s *status) verified(n int64) {
-	s.change(false, func(now *job.SeatStatus) {
-		now.Fetched += n
-		now.Verified += n
-	})
+	s.change(false, func(now *job.SeatStatus) { now.Verified += n })
 }
 
 func (s *status) pace(p job.Pace) {

@@ -1,0 +1,196 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"container/list"
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/pack"
+)
+
+const (
+	// remoteParallel requests are under way for what runsc asks.
+	remoteParallel = 32
+	// prefetchParallel more are under way for what it will ask.
+	prefetchParallel = 24
+	// maxHeld bounds the bytes kept of extents that have arrived and have not
+	// been used up.
+	maxHeld = 32 << 20
+)
+
+// A remoteSource reads chunks from packs in a bucket, many neighbours with one
+// request, and keeps what it has read in a file for the next restore.
+type remoteSource struct {
+	store   bucket.Store
+	r       *artifacts.Recipe
+	extents []extent
+	of      []int32
+	cache   *cacheFile // nil for none
+	status  *status
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	slots   chan struct{} // of prefetches
+	fetches sync.WaitGroup
+
+	mu   sync.Mutex
+	live map[int32]*fetch
+	held *list.List // of *fetch that have arrived, the oldest in front
+	size int64      // of those, in bytes
+}
+
+// A fetch is an extent on its way or here.
+type fetch struct {
+	extent int32
+	ready  chan struct{}
+	data   []byte
+	err    error
+	left   int // chunks that nobody has read yet
+	held   *list.Element
+}
+
+// newRemoteSource reads the part with the located recipe r from store. It owns
+// cache.
+func newRemoteSource(ctx context.Context, store bucket.Store, r *artifacts.Recipe, cache *cacheFile, st *status) *remoteSource {
+	ctx, cancel := context.WithCancel(ctx)
+	s := &remoteSource{
+		store: store, r: r, cache: cache, status: st, ctx: ctx, cancel: cancel,
+		slots: make(chan struct{}, prefetchParallel),
+		live:  make(map[int32]*fetch),
+		held:  list.New(),
+	}
+	s.extents, s.of = planExtents(r)
+	return s
+}
+
+func (s *remoteSource) recipe() *artifacts.Recipe { return s.r }
+
+func (s *remoteSource) parallel() int { return remoteParallel }
+
+func (s *remoteSource) readChunk(ctx context.Context, i int, p []byte) error {
+	c := s.r.Chunk(i)
+	if s.cache.read(c, p) {
+		s.status.fetched(int64(len(p)))
+		return nil
+	}
+	e := s.of[i]
+	f := s.get(e)
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return fmt.Errorf("wait for pack: %w", ctx.Err())
+	}
+	if f.err != nil {
+		return f.err
+	}
+	defer s.used(f)
+	loc := s.r.Location(i)
+	start := loc.Offset - s.extents[e].off
+	if err := pack.Decompress(p, f.data[start:start+loc.StoredLength], loc.Codec, c.Digest); err != nil {
+		return fmt.Errorf("read %s from store %s: %w", packKey(loc.Pack.Digest), s.store, err)
+	}
+	s.cache.write(c, p)
+	return nil
+}
+
+// get returns the fetch of extent e, which it starts if there is none.
+func (s *remoteSource) get(e int32) *fetch {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f := s.live[e]; f != nil {
+		return f
+	}
+	x := s.extents[e]
+	f := &fetch{extent: e, ready: make(chan struct{}), left: x.last - x.first + 1}
+	s.live[e] = f
+	s.fetches.Go(func() { s.run(f) })
+	return f
+}
+
+// run brings f.
+func (s *remoteSource) run(f *fetch) {
+	x := s.extents[f.extent]
+	data := make([]byte, x.size)
+	err := bucket.ReadRange(s.ctx, s.store, packKey(x.pack.Digest), int64(x.off), data)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(f.ready)
+	if err != nil {
+		if errdefs.IsNotFound(err) {
+			err = fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
+		}
+		f.err = err
+		delete(s.live, f.extent) // whoever asks next may have more luck
+		return
+	}
+	s.status.fetched(int64(len(data)))
+	f.data = data
+	f.held = s.held.PushBack(f)
+	s.size += int64(len(data))
+	for s.size > maxHeld && s.held.Len() > 1 {
+		s.drop(s.held.Front().Value.(*fetch))
+	}
+}
+
+// used notes that one more chunk of f has been read.
+func (s *remoteSource) used(f *fetch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f.left--
+	if f.left == 0 {
+		s.drop(f)
+	}
+}
+
+// drop forgets an extent that has arrived; s.mu is held. Those who have it
+// already go on using it.
+func (s *remoteSource) drop(f *fetch) {
+	if s.live[f.extent] != f {
+		return
+	}
+	delete(s.live, f.extent)
+	s.held.Remove(f.held)
+	s.size -= int64(len(f.data))
+}
+
+// prefetch starts fetching the extents of chunks, as many at a time as there
+// are slots.
+func (s *remoteSource) prefetch(chunks []int) {
+	s.fetches.Go(func() {
+		last := int32(-1)
+		for _, i := range chunks {
+			e := s.of[i]
+			if e < 0 || e == last || s.cache.has(s.r.Chunk(i)) {
+				continue
+			}
+			last = e
+			select {
+			case s.slots <- struct{}{}:
+			case <-s.ctx.Done():
+				return
+			}
+			f := s.get(e)
+			s.fetches.Go(func() {
+				<-f.ready
+				<-s.slots
+			})
+		}
+	})
+}
+
+func (s *remoteSource) close() error {
+	s.cancel()
+	s.fetches.Wait()
+	return s.cache.close()
+}
+
+// packKey is where a pack lies in a store.
+func packKey(d artifacts.Digest) string { return "packs/" + d.Hex()[:2] + "/" + d.Hex() }

@@ -1,0 +1,73 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package seat
+
+import (
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"os"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+// A source yields the chunks of one part. Its methods are called from many
+// goroutines, close but once and last.
+type source interface {
+	// recipe of the part.
+	recipe() *artifacts.Recipe
+	// readChunk fills p, which is as long as chunk i, with the bytes of that
+	// chunk. They have been compared with the recipe: the error is ErrDataLoss
+	// for others. Zero chunks are not asked for.
+	readChunk(ctx context.Context, i int, p []byte) error
+	// parallel is how many readChunk calls are worth having at a time.
+	parallel() int
+	// prefetch says that these chunks will be read soon, the first one first. It
+	// does not wait for them.
+	prefetch(chunks []int)
+	close() error
+}
+
+// checkChunk compares the bytes of chunk i with its recipe.
+func checkChunk(c artifacts.Chunk, p []byte) error {
+	if sha256.Sum256(p) != c.Digest {
+		return fmt.Errorf("verify chunk at %d: its bytes are not %s: %w", c.Offset, c.Digest, errdefs.ErrDataLoss)
+	}
+	return nil
+}
+
+// A localSource reads chunks from an image file.
+type localSource struct {
+	f       *os.File
+	r       *artifacts.Recipe
+	workers int
+	status  *status
+}
+
+func (s *localSource) recipe() *artifacts.Recipe { return s.r }
+
+func (s *localSource) readChunk(_ context.Context, i int, p []byte) error {
+	c := s.r.Chunk(i)
+	if _, err := s.f.ReadAt(p, c.Offset); err != nil {
+		return fmt.Errorf("read %s at %d: %w", s.f.Name(), c.Offset, err)
+	}
+	s.status.fetched(int64(len(p)))
+	return checkChunk(c, p)
+}
+
+func (s *localSource) parallel() int { return s.workers }
+
+// prefetch has the kernel read the chunks into the page cache.
+func (s *localSource) prefetch(chunks []int) {
+	for _, i := range chunks {
+		c := s.r.Chunk(i)
+		// A hint: what it does not bring is read when it is needed.
+		_ = unix.Fadvise(int(s.f.Fd()), c.Offset, int64(c.Length), unix.FADV_WILLNEED)
+	}
+}
+
+func (s *localSource) close() error { return s.f.Close() }
