@@ -89,6 +89,12 @@ func (s *sandbox) cleanUp() error {
 	if origin != nil {
 		origin.release()
 	}
+	if s.network != nil {
+		// gVisor took the addresses; the namespace is its owner's. It may be gone.
+		if err := s.network.Apply(s.netns); err != nil {
+			log.L.WithError(err).Debug("give the network namespace its addresses back")
+		}
+	}
 	var errs []error
 	for _, dir := range []string{s.volumesDir, s.scratch} {
 		if err := os.RemoveAll(dir); err != nil {
