@@ -92,7 +92,7 @@ func setTimes(dir int, name string, h *paxtar.Header, flags int) error {
 func xattrError(h *paxtar.Header, name string, err error) error {
 	switch {
 	case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.EINVAL),
-		errors.Is(err, unix.E2BIG), errors.Is(err, unix.ERANGE), errors.Is(err, unix.EPERM):
+		errors.Is(err, unix.E2BIG), errors.Is(err, unix.ERANGE), errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
 		return &RefusedError{Name: h.Name, Reason: ErrXattr, Detail: fmt.Sprintf("%q: %v", name, err)}
 	}
 	return fmt.Errorf("set extended attribute %q: %w", name, err)

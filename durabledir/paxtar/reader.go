@@ -184,6 +184,9 @@ func (r *Reader) header(b []byte, rec *records) (*Header, error) {
 
 // checkHeader checks what does not depend on how it was written.
 func (r *Reader) checkHeader(h *Header, rec *records) error {
+	if h.Type < Regular || h.Type > FIFO {
+		return r.refuse(ErrType, "%s", h.Type)
+	}
 	name, err := cleanName(h.Name, h.Type == Dir)
 	if err != nil {
 		return r.refuse(ErrName, "%v", err)
@@ -214,8 +217,6 @@ func (r *Reader) checkHeader(h *Header, rec *records) error {
 		if err := checkTarget(h.Linkname); err != nil {
 			return r.refuse(ErrName, "%v", err)
 		}
-	default:
-		return r.refuse(ErrType, "%s", h.Type)
 	}
 	return nil
 }
