@@ -5,6 +5,7 @@ package report
 
 import (
 	"strconv"
+	"strings"
 
 	"github.com/ateom/ateom/e2e/bench/stats"
 )
@@ -30,4 +31,13 @@ func (s Series) Cells() [7]string {
 		cells[6] += " (" + s.PeakName + ")"
 	}
 	return cells
+}
+
+// Spent says what the medians of the series' phases are, or is empty.
+func (s Series) Spent() string {
+	var parts []string
+	for _, p := range s.Phases {
+		parts = append(parts, p.Name+" "+Amount(stats.Median(p.Samples), "ms"))
+	}
+	return strings.Join(parts, ", ")
 }

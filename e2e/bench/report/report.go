@@ -61,6 +61,27 @@ type Series struct {
 	Bytes    []float64 `json:"bytes,omitempty"`
 	PeakRSS  []float64 `json:"peakRss,omitempty"`
 	PeakName string    `json:"peakName,omitempty"`
+	// Phases are the stretches of the step as the peer itself tells them, in
+	// milliseconds.
+	Phases []Phase `json:"phases,omitempty"`
+}
+
+// A Phase is a named stretch of every sample of a Series.
+type Phase struct {
+	Name    string    `json:"name"`
+	Samples []float64 `json:"samples"`
+}
+
+// AddPhase appends the time, in milliseconds, that the latest sample spent in
+// the named phase.
+func (s *Series) AddPhase(name string, ms float64) {
+	for i := range s.Phases {
+		if s.Phases[i].Name == name {
+			s.Phases[i].Samples = append(s.Phases[i].Samples, ms)
+			return
+		}
+	}
+	s.Phases = append(s.Phases, Phase{Name: name, Samples: []float64{ms}})
 }
 
 // Median of the samples with its interval.

@@ -31,7 +31,8 @@ func example() *Report {
 		Series: []Series{
 			{Peer: "ateom", What: "64 MiB", Unit: "ms", Samples: []float64{100, 104, 98, 101, 99},
 				CPU: []float64{0.1, 0.2, 0.1, 0.1, 0.1}, Bytes: []float64{1 << 26, 1 << 26},
-				PeakRSS: []float64{10 << 20, 12 << 20}, PeakName: "ateom-gofer"},
+				PeakRSS: []float64{10 << 20, 12 << 20}, PeakName: "ateom-gofer",
+				Phases: []Phase{{Name: "freeze", Samples: []float64{0.2, 0.3, 0.2}}, {Name: "save", Samples: []float64{90}}}},
 			{Peer: "raw", What: "64 MiB", Unit: "ms", Samples: []float64{120, 118, 122, 119, 121}},
 			{Peer: "ateom", What: "1 GiB", Unit: "ms", Samples: []float64{900, 1300, 1020, 1000, 1040}},
 			{Peer: "raw", What: "1 GiB", Unit: "ms", Samples: []float64{1000, 1000, 1000, 1000, 1000}},

@@ -132,6 +132,11 @@ func (r Row) writeMarkdown(b *bytes.Buffer) {
 			fmt.Fprintf(b, "| | | | missing: %s | | | | | |\n", strings.ReplaceAll(s.Missing, "\n", " "))
 		}
 	}
+	for _, s := range r.Series {
+		if spent := s.Spent(); spent != "" {
+			fmt.Fprintf(b, "\n%s, %s, by its own account: %s.\n", s.Peer, s.What, spent)
+		}
+	}
 	for _, n := range r.Notes {
 		fmt.Fprintf(b, "\n%s\n", n)
 	}

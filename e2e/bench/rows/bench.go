@@ -29,8 +29,8 @@ type Bench struct {
 	// Log takes a line for each step.
 	Log io.Writer
 
-	naps map[string]*nap
-	cold map[string]*coldStart
+	naps  map[string]results
+	colds map[string]results
 }
 
 // A Row knows how to measure one line of the table.

@@ -6,129 +6,108 @@ package rows
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/bench/peers"
-	"github.com/ateom/ateom/e2e/bench/report"
 )
 
-// A nap is what pausing and resuming one workload over and over showed, by
-// peer. Each peer has one sandbox that lives through all iterations.
-type nap struct {
-	pause, resume map[string]*report.Series
-}
+// Measurements of a nap.
+const (
+	pausing  = "pause"
+	resuming = "resume"
+)
 
-// nap lets every named peer pause and resume w, unless that was done before.
-func (b *Bench) nap(ctx context.Context, w peers.Workload, what string, names []string, iterations int) *nap {
+// nap lets every named peer pause and resume w over and over, unless that was
+// done before. Each peer has one sandbox that lives through all iterations.
+func (b *Bench) nap(ctx context.Context, w peers.Workload, what string, names []string, iterations int) results {
 	if n, ok := b.naps[w.Name]; ok {
 		return n
 	}
-	n := &nap{pause: map[string]*report.Series{}, resume: map[string]*report.Series{}}
-	there, missing := b.entrants(names)
-	for _, name := range names {
-		n.pause[name] = &report.Series{Peer: name, What: what, Unit: "ms", Missing: missing[name]}
-		n.resume[name] = &report.Series{Peer: name, What: what, Unit: "ms", Missing: missing[name]}
-	}
-	var sleepers []*sleeper
-	for _, p := range there {
-		s := &sleeper{peer: p, pause: n.pause[p.Name()], resume: n.resume[p.Name()]}
-		sleepers = append(sleepers, s)
-		s.fail(b, s.open(ctx, w))
-	}
-	for i := range iterations + 1 {
-		for _, s := range rotate(sleepers, i) {
-			if s.pause.Missing == "" {
-				s.fail(b, s.cycle(ctx, b, i > 0))
-			}
-		}
-		b.logf("  %s: round %d of %d", w.Name, i, iterations)
-	}
-	for _, s := range sleepers {
-		s.close(b)
-	}
+	n := contest{
+		bench: b, workload: w, names: names, iterations: iterations, what: what,
+		units: map[string]string{pausing: "ms", resuming: "ms"},
+		step:  func(ctx context.Context, c *contestant) error { return c.nap(ctx, b.Ground.Dir) },
+	}.run(ctx)
 	if b.naps == nil {
-		b.naps = map[string]*nap{}
+		b.naps = map[string]results{}
 	}
 	b.naps[w.Name] = n
 	return n
 }
 
-// A sleeper is one peer's sandbox in a nap.
-type sleeper struct {
-	peer          peers.Peer
-	box           peers.Sandbox
-	client        *lab.Client
-	memory        string // digest of the workload's memory
-	pause, resume *report.Series
-}
-
-// open starts the workload and learns what its memory holds.
-func (s *sleeper) open(ctx context.Context, w peers.Workload) error {
-	ctx, cancel := lab.Deadline(ctx)
-	defer cancel()
-	box, err := s.peer.Prepare(ctx, w)
+// nap pauses and resumes once and proves the resume.
+func (c *contestant) nap(ctx context.Context, disk string) error {
+	if c.memory == "" {
+		var err error
+		if c.memory, err = c.digest(ctx); err != nil {
+			return err
+		}
+	}
+	before, err := c.state(ctx)
 	if err != nil {
-		return fmt.Errorf("prepare: %w", err)
-	}
-	s.box, s.client = box, lab.NewClient(box.Addr())
-	if err := box.Start(ctx); err != nil {
-		return fmt.Errorf("start: %w", err)
-	}
-	s.memory, err = digest(ctx, s.client)
-	return err
-}
-
-// cycle pauses and resumes once, and takes samples if it counts.
-func (s *sleeper) cycle(ctx context.Context, b *Bench, counts bool) error {
-	ctx, cancel := lab.Deadline(ctx)
-	defer cancel()
-	var before, after lab.State
-	if err := s.client.Get(ctx, "/", time.Millisecond, &before); err != nil {
 		return err
 	}
-	pause, err := measure(s.peer.Account(), func() error { return s.pauseOnce(ctx) })
+	pause, err := measure(c.peer.Account(), func() error { return c.pause(ctx) })
 	if err != nil {
 		return fmt.Errorf("pause: %w", err)
 	}
-	written, err := lab.DiskUsage(s.box.Image())
-	if err != nil {
-		return fmt.Errorf("weigh image: %w", err)
-	}
-	if err := lab.Settle(b.Ground.Dir); err != nil {
+	if err := c.sample(ctx, pausing, pause); err != nil {
 		return err
 	}
-	resume, err := measure(s.peer.Account(), func() error {
-		if err := s.box.Resume(ctx); err != nil {
+	if err := c.weigh(pausing); err != nil {
+		return err
+	}
+	if err := lab.Settle(disk); err != nil {
+		return err
+	}
+	var after lab.State
+	resume, err := measure(c.peer.Account(), func() error {
+		if err := c.box.Resume(ctx); err != nil {
 			return err
 		}
-		return s.client.Get(ctx, "/", s.box.Poll(), &after)
+		return c.client.Get(ctx, "/", c.box.Poll(), &after)
 	})
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
+	if err := c.prove(ctx, before, after); err != nil {
+		return err
+	}
+	return c.sample(ctx, resuming, resume)
+}
+
+// weigh appends the bytes that the last pause has left on the disk.
+func (c *contestant) weigh(key string) error {
+	written, err := lab.DiskUsage(c.box.Image())
+	if err != nil {
+		return fmt.Errorf("weigh image: %w", err)
+	}
+	if c.counts() {
+		c.series[key].Bytes = append(c.series[key].Bytes, float64(written))
+	}
+	return nil
+}
+
+// prove returns an error unless after is the process that before was, with the
+// same memory.
+func (c *contestant) prove(ctx context.Context, before, after lab.State) error {
 	if err := lab.SameProcess(before, after); err != nil {
 		return err
 	}
-	memory, err := digest(ctx, s.client)
+	memory, err := c.digest(ctx)
 	if err != nil {
 		return err
 	}
-	if memory != s.memory {
-		return fmt.Errorf("prove the restore: the memory's digest was %s and is %s", s.memory, memory)
+	if memory != c.memory {
+		return fmt.Errorf("prove the restore: the memory's digest was %s and is %s", c.memory, memory)
 	}
-	if counts {
-		pause.addTo(s.pause)
-		s.pause.Bytes = append(s.pause.Bytes, float64(written))
-		resume.addTo(s.resume)
-	}
-	return lab.Settle(b.Ground.Dir)
+	return nil
 }
 
-// pauseOnce pauses, and returns when the sandbox's kernel has ended: before
-// that its memory is not free.
-func (s *sleeper) pauseOnce(ctx context.Context) error {
-	pid, err := s.box.PID(ctx)
+// pause pauses, and returns when the sandbox's kernel has ended: before that
+// its memory is not free.
+func (c *contestant) pause(ctx context.Context) error {
+	pid, err := c.box.PID(ctx)
 	if err != nil {
 		return err
 	}
@@ -136,36 +115,9 @@ func (s *sleeper) pauseOnce(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := s.box.Pause(ctx); err != nil {
+	if err := c.box.Pause(ctx); err != nil {
 		kernel.Close()
 		return err
 	}
 	return kernel.Wait(ctx)
-}
-
-// fail takes a peer that failed out of the run.
-func (s *sleeper) fail(b *Bench, err error) {
-	if err == nil {
-		return
-	}
-	b.logf("  %s failed: %v", s.peer.Name(), err)
-	s.pause.Missing, s.resume.Missing = err.Error(), err.Error()
-}
-
-func (s *sleeper) close(b *Bench) {
-	if s.box == nil {
-		return
-	}
-	if err := s.box.Close(); err != nil {
-		b.logf("  %s: close: %v", s.peer.Name(), err)
-	}
-}
-
-// digest asks the workload for the digest of all its memory.
-func digest(ctx context.Context, c *lab.Client) (string, error) {
-	var d struct{ Digest string }
-	if err := c.Get(ctx, "/digest", time.Millisecond, &d); err != nil {
-		return "", err
-	}
-	return d.Digest, nil
 }

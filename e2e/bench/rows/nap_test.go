@@ -137,16 +137,19 @@ func TestOnlyProvenResumesGiveSamples(t *testing.T) {
 		names = append(names, name)
 	}
 	n := b.nap(t.Context(), peers.Workload{Name: "w"}, "what", append(names, "absent"), 3)
-	if s := n.resume["honest"]; len(s.Samples) != 3 || s.Missing != "" || len(n.pause["honest"].Samples) != 3 {
+	if s := n[resuming]["honest"]; len(s.Samples) != 3 || s.Missing != "" || len(n[pausing]["honest"].Samples) != 3 {
 		t.Errorf("the honest peer has %+v", s)
 	}
 	for cheat, why := range cheats {
-		s := n.resume[strings.ReplaceAll(cheat, " ", "-")]
+		s := n[resuming][strings.ReplaceAll(cheat, " ", "-")]
+		if pause := n[pausing][s.Peer]; cheat == "refuses to pause" && len(pause.Samples) != 0 {
+			t.Errorf("a pause that was refused gave samples: %v", pause.Samples)
+		}
 		if len(s.Samples) != 0 || !strings.Contains(s.Missing, why) {
 			t.Errorf("the peer that %s has %d samples and is missing for %q, want %q in it", cheat, len(s.Samples), s.Missing, why)
 		}
 	}
-	if s := n.pause["absent"]; s.Missing != "not installed" {
+	if s := n[pausing]["absent"]; s.Missing != "not installed" {
 		t.Errorf("the absent peer is missing for %q", s.Missing)
 	}
 }
@@ -155,7 +158,9 @@ func TestRowsThatShareMeasurementsMeasureOnce(t *testing.T) {
 	b := &Bench{Ground: &peers.Ground{Dir: t.TempDir()}, Log: t.Output(),
 		Peers: map[string]peers.Peer{"honest": newFake(t, "honest", "")}}
 	w := peers.Workload{Name: "w"}
-	if first, second := b.nap(t.Context(), w, "", []string{"honest"}, 1), b.nap(t.Context(), w, "", []string{"honest"}, 1); first != second {
+	first := b.nap(t.Context(), w, "", []string{"honest"}, 1)
+	second := b.nap(t.Context(), w, "", []string{"honest"}, 1)
+	if first[pausing]["honest"] != second[pausing]["honest"] {
 		t.Error("one workload was measured twice")
 	}
 }

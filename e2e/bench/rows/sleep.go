@@ -13,7 +13,7 @@ import (
 var sleepers = []string{ateom, raw, hand, handPlus}
 
 // napOf measures Pause and Resume of mib MiB.
-func (b *Bench) napOf(ctx context.Context, mib int) *nap {
+func (b *Bench) napOf(ctx context.Context, mib int) results {
 	iterations := b.iterations(9, 25)
 	if mib >= 1024 {
 		iterations = b.iterations(5, 15)
@@ -27,9 +27,7 @@ func pauseRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"hand is the same and runsc delete."}
 	for _, mib := range []int{64, 1024} {
 		n := b.napOf(ctx, mib)
-		for _, name := range []string{ateom, raw, hand} {
-			r.Series = append(r.Series, *n.pause[name])
-		}
+		r.Series = append(r.Series, n.of(pausing, ateom, raw, hand)...)
 	}
 	r.ClaimRatio(size(64), ateom, raw, 1.10)
 	r.ClaimRatio(size(1024), ateom, raw, 1.03)
@@ -42,9 +40,7 @@ func resumeRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"and a request every millisecond; ateom returns when its readiness probe passes. " +
 		"Afterwards the whole memory is read and its digest compared."}
 	n := b.napOf(ctx, 1024)
-	for _, name := range []string{ateom, hand, handPlus} {
-		r.Series = append(r.Series, *n.resume[name])
-	}
+	r.Series = n.of(resuming, ateom, hand, handPlus)
 	r.ClaimRatio(size(1024), ateom, hand, 0.35)
 	r.ClaimRatio(size(1024), ateom, handPlus, 0.6)
 	return r, ctx.Err()
