@@ -128,11 +128,11 @@ func (h *hints) keep(ctx context.Context, body []byte) error {
 }
 
 // end says that nothing is read any more: src may be closed when it returns. If
-// all has been loaded before anybody said that the program was ready, then what
+// it was all loaded before anybody said that the program was ready, then what
 // it has waited for until now is its working set.
-func (h *hints) end(all bool) {
+func (h *hints) end(loaded bool) {
 	h.begun.Wait()
-	if all {
+	if loaded {
 		h.ready()
 	}
 }

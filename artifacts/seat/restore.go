@@ -261,7 +261,8 @@ func (r *reader) Close() error {
 	r.cancel()
 	r.workers.Wait()
 	if r.hints != nil {
-		r.hints.end(r.served.Load() == r.src.recipe().Size())
+		// Pages that the program freed meanwhile are not asked for.
+		r.hints.end(r.served.Load() >= r.src.recipe().Size()/10*9)
 	}
 	r.clients.close()
 	if err := r.src.close(); err != nil {

@@ -259,6 +259,17 @@ func (s *testSandbox) ask(what string) answer {
 	return a
 }
 
+// rewind forgets what was asked after the answer a, which a clone of the guest
+// of that time has not heard.
+func (s *testSandbox) rewind(a answer) {
+	s.t.Helper()
+	for ; s.asked > a.Counter+1; s.asked-- {
+		for _, name := range []string{"ask", "answer"} {
+			must(s.t, os.RemoveAll(filepath.Join(s.dir, "io", fmt.Sprintf("%s-%d", name, s.asked-1))))
+		}
+	}
+}
+
 // tryAsk is ask with a bound on the time that the guest gets.
 func (s *testSandbox) tryAsk(what string, within time.Duration) (answer, error) {
 	s.t.Helper()
