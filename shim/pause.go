@@ -12,6 +12,7 @@ import (
 	eventstypes "github.com/containerd/containerd/api/events"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
@@ -126,7 +127,9 @@ func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.S
 // free removes the sandbox from memory, now that snap holds it.
 func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 	live := sb.live()
+	l := sb.currentLife()
 	sb.endLife() // the ends that follow are nobody's business
+	s.endProcess(ctx, l)
 	for _, c := range live {
 		// The root container first: the others cannot be deleted from a frozen
 		// sandbox, but their ids are free once it is gone.
@@ -153,5 +156,19 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 				log.G(ctx).WithError(err).Warn("note the paused snapshot")
 			}
 		}
+	}
+}
+
+// endProcess kills a sandbox's process and waits until its memory is free.
+// runsc does that too, but looks only every 100 ms whether the process is gone.
+func (s *Service) endProcess(ctx context.Context, l *life) {
+	ctx, cancel := context.WithTimeout(ctx, lastWordLimit)
+	defer cancel()
+	if err := unix.Kill(l.pid, unix.SIGKILL); err != nil {
+		log.G(ctx).WithError(err).WithField("pid", l.pid).Debug("end sandbox process")
+		return
+	}
+	if _, err := s.exits.Wait(ctx, l.pid); err != nil {
+		log.G(ctx).WithError(err).WithField("pid", l.pid).Warn("wait for the end of the sandbox process")
 	}
 }
