@@ -96,6 +96,8 @@ type SeatStatus struct {
 	Moved    int64 `json:"moved"`
 	// Zero were zero pages, which no disk and no store holds.
 	Zero int64 `json:"zero,omitempty"`
+	// PeakMemory is the most that the gofer has had resident, in bytes.
+	PeakMemory int64 `json:"peakMemory,omitempty"`
 	// Elapsed since the gofer started.
 	Elapsed time.Duration `json:"elapsed"`
 	// Parts are complete: saved and synced to disk, or served to the end.

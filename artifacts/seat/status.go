@@ -73,9 +73,20 @@ func (s *status) write() {
 func (s *status) snapshot() job.SeatStatus {
 	now := s.now
 	now.Elapsed = time.Since(s.start)
+	now.PeakMemory = peakMemory()
 	now.Parts = slices.Clone(now.Parts)
 	now.Warnings = slices.Clone(now.Warnings)
 	return now
+}
+
+// peakMemory returns the most memory that this process has had resident, in
+// bytes, and 0 if the kernel does not say.
+func peakMemory() int64 {
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return u.Maxrss << 10
 }
 
 func (s *status) get() job.SeatStatus {
