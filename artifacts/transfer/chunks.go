@@ -26,7 +26,7 @@ func ReadChunk(ctx context.Context, s bucket.Store, r *artifacts.Recipe, i int, 
 	if l.Codec != artifacts.CodecRaw {
 		stored = make([]byte, l.StoredLength)
 	}
-	if err := bucket.ReadRange(ctx, s, packKey(l.Pack.Digest), int64(l.Offset), stored); err != nil {
+	if err := bucket.ReadRange(ctx, s, artifacts.PackKey(l.Pack.Digest), int64(l.Offset), stored); err != nil {
 		return fmt.Errorf("read chunk: %w", lostIfGone(err))
 	}
 	return unpack(s, dst, stored, l, c)
@@ -36,7 +36,7 @@ func ReadChunk(ctx context.Context, s bucket.Store, r *artifacts.Recipe, i int, 
 // what it should be.
 func unpack(s bucket.Store, dst, stored []byte, l artifacts.Location, c artifacts.Chunk) error {
 	if err := pack.Decompress(dst, stored, l.Codec, c.Digest); err != nil {
-		return fmt.Errorf("object %s in store %s, bytes %d+%d: %w", packKey(l.Pack.Digest), s, l.Offset, l.StoredLength, err)
+		return fmt.Errorf("object %s in store %s, bytes %d+%d: %w", artifacts.PackKey(l.Pack.Digest), s, l.Offset, l.StoredLength, err)
 	}
 	return nil
 }

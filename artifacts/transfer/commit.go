@@ -58,7 +58,7 @@ func NewCommit(ctx context.Context, s bucket.Store, r *job.Request) (*Commit, []
 	if err := s.Check(ctx); err != nil {
 		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
 	}
-	_, err := s.Stat(ctx, manifestKey(r.ID))
+	_, err := s.Stat(ctx, artifacts.ManifestKey(r.ID))
 	if err == nil {
 		return nil, nil, fmt.Errorf("commit snapshot %s: store %s has it already: %w", r.ID, s, errdefs.ErrAlreadyExists)
 	}
@@ -148,7 +148,7 @@ func (c *Commit) upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*
 		return nil, fmt.Errorf("it took %s, more than %s: what it refers to may be swept; try again: %w",
 			took.Round(time.Minute), MaxCommit, errdefs.ErrAborted)
 	}
-	if err := c.store.Create(ctx, manifestKey(c.id), data); err != nil {
+	if err := c.store.Create(ctx, artifacts.ManifestKey(c.id), data); err != nil {
 		return nil, err
 	}
 	return &out, nil
@@ -169,7 +169,7 @@ func (c *Commit) sendVolumes(ctx context.Context, p *Meter) error {
 		part := c.parts[i]
 		group.Go(func() error {
 			defer f.Close()
-			if err := c.store.Put(ctx, volumeKey(c.id, volume), f, part.StoredSize); err != nil {
+			if err := c.store.Put(ctx, artifacts.VolumeKey(c.id, volume), f, part.StoredSize); err != nil {
 				return fmt.Errorf("send volume %q: %w", volume, err)
 			}
 			return nil
@@ -201,7 +201,7 @@ func (c *Commit) sendImage(ctx context.Context, m *artifacts.Manifest, p *Meter)
 			StoredSize: int64(len(data)), StoredDigest: digestOf(data),
 		}
 		if !c.known.recipes[desc.StoredDigest] {
-			if err := c.store.Put(ctx, recipeKey(desc.StoredDigest), bytes.NewReader(data), desc.StoredSize); err != nil {
+			if err := c.store.Put(ctx, artifacts.RecipeKey(desc.StoredDigest), bytes.NewReader(data), desc.StoredSize); err != nil {
 				return nil, fmt.Errorf("send recipe of part %q: %w", part.name, err)
 			}
 		}

@@ -5,6 +5,7 @@ package transfer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -27,9 +28,18 @@ func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*arti
 	if err != nil {
 		return nil, nil, err
 	}
+	for _, v := range r.Volumes {
+		if err := checkEmpty(v); err != nil {
+			return nil, nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+		}
+	}
 	warnings, err := fetch(ctx, s, m, r, p)
 	if err != nil {
-		return nil, nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+		err = fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+		for _, v := range r.Volumes {
+			err = errors.Join(err, emptyDir(v.Path))
+		}
+		return nil, nil, err
 	}
 	return m, warnings, nil
 }
@@ -176,8 +186,20 @@ type spanReader struct {
 
 // fetch reads one span and writes each of its chunks.
 func (w *spanReader) fetch(ctx context.Context, s bucket.Store, plan *plan, sp span, f *os.File, p *Meter) error {
+	return w.each(ctx, s, plan, sp, func(c artifacts.Chunk, data []byte) error {
+		if _, err := f.WriteAt(data, c.Offset); err != nil {
+			return err
+		}
+		p.add(int64(c.Length))
+		return nil
+	})
+}
+
+// each reads one span and hands over each of its chunks, which are good; the
+// bytes are valid during the call only.
+func (w *spanReader) each(ctx context.Context, s bucket.Store, plan *plan, sp span, use func(artifacts.Chunk, []byte) error) error {
 	w.stored = resize(w.stored, int(sp.end-sp.start))
-	if err := bucket.ReadRange(ctx, s, packKey(sp.pack.Digest), int64(sp.start), w.stored); err != nil {
+	if err := bucket.ReadRange(ctx, s, artifacts.PackKey(sp.pack.Digest), int64(sp.start), w.stored); err != nil {
 		return lostIfGone(err)
 	}
 	for _, i := range plan.order[sp.first:sp.last] {
@@ -187,10 +209,9 @@ func (w *spanReader) fetch(ctx context.Context, s bucket.Store, plan *plan, sp s
 		if err := unpack(s, w.chunk, w.stored[from:from+l.StoredLength], l, c); err != nil {
 			return err
 		}
-		if _, err := f.WriteAt(w.chunk, c.Offset); err != nil {
+		if err := use(c, w.chunk); err != nil {
 			return err
 		}
-		p.add(int64(c.Length))
 	}
 	return nil
 }

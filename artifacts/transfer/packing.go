@@ -162,7 +162,7 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 			for _, e := range b.Entries() {
 				size += int64(e.Length)
 			}
-			if err := s.Put(ctx, packKey(name.Digest), bytes.NewReader(data), int64(len(data))); err != nil {
+			if err := s.Put(ctx, artifacts.PackKey(name.Digest), bytes.NewReader(data), int64(len(data))); err != nil {
 				return fmt.Errorf("send pack: %w", err)
 			}
 			p.add(size)

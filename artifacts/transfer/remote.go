@@ -22,11 +22,11 @@ const readersOfManifests = 16
 // manifests are good all the same.
 func List(ctx context.Context, s bucket.Store) ([]*artifacts.Manifest, error) {
 	var ids []artifacts.ID
-	for info, err := range s.List(ctx, snapshotsPrefix) {
+	for info, err := range s.List(ctx, artifacts.SnapshotsPrefix) {
 		if err != nil {
 			return nil, fmt.Errorf("list snapshots: %w", err)
 		}
-		if id, ok := manifestID(info.Key); ok {
+		if id, ok := artifacts.ManifestKeyID(info.Key); ok {
 			ids = append(ids, id)
 		}
 	}

@@ -21,7 +21,7 @@ func Get(ctx context.Context, s bucket.Store, id artifacts.ID) (*artifacts.Manif
 	if _, err := artifacts.ParseID(string(id)); err != nil {
 		return nil, fmt.Errorf("get snapshot: %w: %w", err, errdefs.ErrInvalidArgument)
 	}
-	data, err := bucket.ReadAll(ctx, s, manifestKey(id), artifacts.MaxManifestSize)
+	data, err := bucket.ReadAll(ctx, s, artifacts.ManifestKey(id), artifacts.MaxManifestSize)
 	if errors.Is(err, errdefs.ErrNotFound) {
 		return nil, fmt.Errorf("get snapshot %s: not in store %s: %w", id, s, errdefs.ErrNotFound)
 	}
@@ -33,11 +33,11 @@ func Get(ctx context.Context, s bucket.Store, id artifacts.ID) (*artifacts.Manif
 		return nil, fmt.Errorf("get snapshot %s: %w", id, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get snapshot %s: object %s in store %s: %w: %w", id, manifestKey(id), s, errdefs.ErrDataLoss, err)
+		return nil, fmt.Errorf("get snapshot %s: object %s in store %s: %w: %w", id, artifacts.ManifestKey(id), s, errdefs.ErrDataLoss, err)
 	}
 	if m.ID != id {
 		return nil, fmt.Errorf("get snapshot %s: object %s in store %s is the manifest of %s: %w",
-			id, manifestKey(id), s, m.ID, errdefs.ErrDataLoss)
+			id, artifacts.ManifestKey(id), s, m.ID, errdefs.ErrDataLoss)
 	}
 	for _, p := range m.Parts {
 		if p.Encoding == artifacts.Raw {
@@ -56,7 +56,7 @@ func GetRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) (*artifact
 
 // getRecipe returns the recipe's bytes, too.
 func getRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) ([]byte, *artifacts.Recipe, error) {
-	key := recipeKey(p.StoredDigest)
+	key := artifacts.RecipeKey(p.StoredDigest)
 	lost := func(format string, args ...any) error {
 		return fmt.Errorf("read recipe of part %q: object %s in store %s: %w: %w",
 			p.Name, key, s, fmt.Errorf(format, args...), errdefs.ErrDataLoss)

@@ -20,7 +20,7 @@ import (
 )
 
 // fetchVolume restores a volume from its object while the object arrives. The
-// directory exists and is empty; after an error it is empty again.
+// directory exists and is empty; after an error the caller empties it again.
 func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, p *Meter) ([]string, error) {
 	a, err := openArchive(ctx, s, id, part)
 	if err != nil {
@@ -32,7 +32,7 @@ func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part arti
 		err = checkErr
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("volume %q: %w", v.Name, err), emptyDir(v.Path))
+		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
 	var warnings []string
 	for _, w := range report.Warnings {
@@ -58,7 +58,7 @@ func openArchive(ctx context.Context, s bucket.Store, id artifacts.ID, part arti
 	if !ok || part.Encoding != artifacts.TarZstd {
 		return nil, fmt.Errorf("read volume: part %q has encoding %q: %w", part.Name, part.Encoding, errdefs.ErrNotImplemented)
 	}
-	key := volumeKey(id, volume)
+	key := artifacts.VolumeKey(id, volume)
 	object, err := s.Get(ctx, key, 0, -1)
 	if err != nil {
 		return nil, lostIfGone(err)
@@ -123,6 +123,18 @@ func (a *Archive) lost(format string, args ...any) error {
 func isZstd(err error) bool {
 	var own *bucket.Error
 	return !errors.As(err, &own) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
+}
+
+// checkEmpty refuses a volume that has something in it.
+func checkEmpty(v job.Volume) error {
+	entries, err := os.ReadDir(v.Path)
+	if err == nil && len(entries) > 0 {
+		err = fmt.Errorf("%s is not empty (it holds %q): %w", v.Path, entries[0].Name(), errdefs.ErrFailedPrecondition)
+	}
+	if err != nil {
+		return fmt.Errorf("volume %q: %w", v.Name, err)
+	}
+	return nil
 }
 
 // emptyDir removes what is in dir, without following any link.
