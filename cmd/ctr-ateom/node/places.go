@@ -1,0 +1,91 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/artifacts/transfer"
+	"github.com/ateom/ateom/shim/config"
+)
+
+// A LocalStore is the node's own store.
+type LocalStore struct{ *local.Store }
+
+func openLocal(cfg *config.Config) (*LocalStore, error) {
+	s, err := local.Open(cfg.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("open the node's local store: %w", err)
+	}
+	return &LocalStore{s}, nil
+}
+
+// Name implements Store.
+func (s *LocalStore) Name() string { return Local }
+
+// List implements Store.
+func (s *LocalStore) List(context.Context) ([]*artifacts.Manifest, error) {
+	snapshots, err := s.Store.List()
+	manifests := make([]*artifacts.Manifest, 0, len(snapshots))
+	for _, sn := range snapshots {
+		manifests = append(manifests, sn.Manifest)
+	}
+	return manifests, err
+}
+
+// Get implements Store.
+func (s *LocalStore) Get(_ context.Context, id artifacts.ID) (*artifacts.Manifest, error) {
+	sn, err := s.Store.Get(id)
+	if err != nil {
+		return nil, err
+	}
+	return sn.Manifest, nil
+}
+
+// Remove implements Store.
+func (s *LocalStore) Remove(_ context.Context, id artifacts.ID) error { return s.Store.Remove(id) }
+
+// A BucketStore is a store in a bucket, or in a directory by file:// URL.
+type BucketStore struct {
+	bucket.Store
+	name string
+}
+
+// openBucket opens a store. Its environment becomes the process's own: SDKs
+// read their credentials from there, once.
+func openBucket(ctx context.Context, name string, cfg config.Store) (*BucketStore, error) {
+	for key, value := range cfg.Env {
+		if err := os.Setenv(key, value); err != nil {
+			return nil, fmt.Errorf("open store %s: set the environment variable %s: %w", name, key, err)
+		}
+	}
+	s, err := bucket.Open(ctx, cfg.URL)
+	if err != nil {
+		return nil, fmt.Errorf("open store %s: %w", name, err)
+	}
+	return &BucketStore{s, name}, nil
+}
+
+// Name implements Store.
+func (s *BucketStore) Name() string { return s.name }
+
+// List implements Store.
+func (s *BucketStore) List(ctx context.Context) ([]*artifacts.Manifest, error) {
+	return transfer.List(ctx, s.Store)
+}
+
+// Get implements Store.
+func (s *BucketStore) Get(ctx context.Context, id artifacts.ID) (*artifacts.Manifest, error) {
+	return transfer.Get(ctx, s.Store, id)
+}
+
+// Remove implements Store.
+func (s *BucketStore) Remove(ctx context.Context, id artifacts.ID) error {
+	return transfer.Remove(ctx, s.Store, id)
+}

@@ -1,0 +1,89 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package view
+
+import (
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/containerd/console"
+	"github.com/vbauerster/mpb/v8"
+	"github.com/vbauerster/mpb/v8/decor"
+)
+
+// Progress shows long work that goes through phases. Update may be called with
+// any frequency; End must be called once, before anything else is printed.
+type Progress interface {
+	// Update tells that phase has done so many of total bytes. A total of 0
+	// means that it is not known.
+	Update(phase string, done, total int64)
+	// End closes the show. ok says whether the work succeeded.
+	End(ok bool)
+}
+
+// NewProgress returns bars if f is a terminal, else one line for every phase
+// that begins.
+func NewProgress(f *os.File) Progress {
+	if _, err := console.ConsoleFromFile(f); err == nil {
+		return &bars{container: mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))}
+	}
+	return &lines{w: f}
+}
+
+// lines is Progress for logs and pipes.
+type lines struct {
+	w     io.Writer
+	phase string
+}
+
+func (l *lines) Update(phase string, _, total int64) {
+	if phase == l.phase {
+		return
+	}
+	l.phase = phase
+	if total > 0 {
+		fmt.Fprintf(l.w, "%s: %s\n", phase, Bytes(total))
+		return
+	}
+	fmt.Fprintln(l.w, phase)
+}
+
+func (l *lines) End(bool) {}
+
+// bars is Progress for a terminal: a bar a phase, the finished ones stay.
+type bars struct {
+	container *mpb.Progress
+	phase     string
+	bar       *mpb.Bar
+}
+
+func (b *bars) Update(phase string, done, total int64) {
+	if b.bar == nil || phase != b.phase {
+		b.finish()
+		b.phase = phase
+		b.bar = b.container.AddBar(0,
+			mpb.PrependDecorators(decor.Name(phase, decor.WC{W: 12, C: decor.DindentRight})),
+			mpb.AppendDecorators(decor.CountersKibiByte("% .1f / % .1f"), decor.Name("  "),
+				decor.AverageSpeed(decor.SizeB1024(0), "% .1f")))
+	}
+	b.bar.SetTotal(max(total, done), false)
+	b.bar.SetCurrent(done)
+}
+
+// finish completes the bar of the phase that ended.
+func (b *bars) finish() {
+	if b.bar != nil {
+		b.bar.SetTotal(-1, true)
+	}
+}
+
+func (b *bars) End(ok bool) {
+	if ok {
+		b.finish()
+	} else if b.bar != nil {
+		b.bar.Abort(false)
+	}
+	b.container.Wait()
+}
