@@ -90,7 +90,7 @@ func sampleSnapshot(t testing.TB, size int) (dir string, content []byte) {
 	d, err := openDraft(dir)
 	must(t, err)
 	defer d.close()
-	for _, name := range []string{"checkpoint.img", "pages_meta.img", "pages.img"} {
+	for _, name := range imageFiles() {
 		part, err := partOf(name)
 		must(t, err)
 		image, err := d.create(name)

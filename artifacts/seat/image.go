@@ -4,6 +4,7 @@
 package seat
 
 import (
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/containerd/errdefs"
@@ -16,6 +17,14 @@ import (
 // files are cut. Small chunks find more that is unchanged and let a waiting
 // page through sooner; large ones cost less per byte.
 const chunkSize = 64 << 10
+
+// imageFiles returns the names of the files of a checkpoint.
+func imageFiles() []string {
+	return []string{checkpointfiles.StateFileName, checkpointfiles.PagesMetadataFileName, checkpointfiles.PagesFileName}
+}
+
+// digestOf returns the digest of p.
+func digestOf(p []byte) artifacts.Digest { return sha256.Sum256(p) }
 
 // partOf returns the part that a file of a checkpoint is. Any other name is refused.
 func partOf(file string) (string, error) {

@@ -4,7 +4,6 @@
 package seat
 
 import (
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -175,7 +174,7 @@ func (w *writer) store(p *piece) error {
 	}
 	rec := savedChunk{length: uint32(len(b.b))}
 	if data > 0 {
-		rec.digest = sha256.Sum256(b.b)
+		rec.digest = digestOf(b.b)
 	}
 	w.put(p.index, rec)
 	w.status.moved(int64(data), int64(len(b.b)-data))

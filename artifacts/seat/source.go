@@ -5,7 +5,6 @@ package seat
 
 import (
 	"context"
-	"crypto/sha256"
 	"fmt"
 	"os"
 
@@ -34,7 +33,7 @@ type source interface {
 
 // checkChunk compares the bytes of chunk i with its recipe.
 func checkChunk(c artifacts.Chunk, p []byte) error {
-	if sha256.Sum256(p) != c.Digest {
+	if digestOf(p) != c.Digest {
 		return fmt.Errorf("verify chunk at %d: its bytes are not %s: %w", c.Offset, c.Digest, errdefs.ErrDataLoss)
 	}
 	return nil

@@ -61,6 +61,7 @@ func run(ctx context.Context, argv []string, stdin io.Reader, stdout io.Writer) 
 type command func(ctx context.Context, args []string, stdin io.Reader, stdout io.Writer) error
 
 var commands = map[string]command{
+	"check":     checkRunsc,
 	"job":       serveJob,
 	"-v":        printVersion,
 	"-version":  printVersion,
