@@ -21,8 +21,8 @@ type State struct {
 	Counter int64 `json:"counter"`
 	// File is the SHA-256 of a file that the program wrote into its rootfs.
 	File string `json:"file"`
-	// Opened is when it began to listen, in nanoseconds since 1970.
-	Opened int64 `json:"opened"`
+	// Began is when it began to listen, in nanoseconds since 1970.
+	Began int64 `json:"began"`
 }
 
 // connectTimeout is after how long a connection attempt is given up and made

@@ -6,7 +6,7 @@
 // answers over HTTP so that the bench can tell a restored process from a new
 // one.
 //
-//	GET /            {"nonce", "counter", "opened", "file"}; counts the call
+//	GET /            {"nonce", "counter", "began", "file"}; counts the call
 //	GET /ready       200, and counts nothing: for readiness probes
 //	GET /digest      SHA-256 of the memory it holds; reads every page
 //	GET /touch?percent=P&run=N&seed=S
@@ -14,8 +14,16 @@
 //	GET /files?count=N&size=B
 //	                 writes N files of B bytes below -dir
 //
-// Where -tick names a file (on a bind mount), a thread stores the wall clock
-// into it without end, so that the host can see when the program stood still.
+// With -pulse it also knows when it was frozen:
+//
+//	GET /gap         {"nanos"}: the longest time it stood still since last asked
+//	GET /doze?after=MS
+//	                 closes the port -door; it opens MS milliseconds after the
+//	                 next freeze
+//	GET /opened      {"nanos"}: when the door opened, by the wall clock
+//
+// and stores the wall clock into the file that -clock names (on a bind mount),
+// so that the host can see when the program stood still.
 package main
 
 import (
@@ -40,29 +48,33 @@ func main() {
 	seed := flag.Uint64("seed", 1, "what the memory's content is derived from")
 	listen := flag.String("listen", ":8080", "answer HTTP here")
 	dir := flag.String("dir", "/data", "write files below this directory")
-	tick := flag.String("tick", "", "store the wall clock into this file all the time")
+	pulsing := flag.Bool("pulse", false, "watch the wall clock")
+	clock := flag.String("clock", "", "with -pulse, store the wall clock into this file")
+	door := flag.String("door", ":8081", "with -pulse, the port that opens after a freeze")
 	flag.Parse()
-	if err := run(*mib, *seed, *listen, *dir, *tick); err != nil {
+	if *pulsing {
+		p, err := newPulse(*clock, *door)
+		if err != nil {
+			log.Fatal(err)
+		}
+		p.serve()
+	}
+	if err := run(*mib, *seed, *listen, *dir); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(mib int, seed uint64, listen, dir, tick string) error {
+func run(mib int, seed uint64, listen, dir string) error {
 	h := &hog{memory: newMemory(mib, seed), dir: dir}
 	rand.Read(h.nonce[:])
 	if err := h.writeFiles(1, 64<<10); err != nil {
 		return err
 	}
-	if tick != "" {
-		if err := startTicking(tick); err != nil {
-			return err
-		}
-	}
 	l, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}
-	h.opened = time.Now()
+	h.began = time.Now()
 	http.HandleFunc("GET /{$}", h.state)
 	http.HandleFunc("GET /ready", func(http.ResponseWriter, *http.Request) {})
 	http.HandleFunc("GET /digest", h.digest)
@@ -73,9 +85,9 @@ func run(mib int, seed uint64, listen, dir, tick string) error {
 
 // A hog is all that must survive.
 type hog struct {
-	nonce  [16]byte
-	dir    string
-	opened time.Time
+	nonce [16]byte
+	dir   string
+	began time.Time
 
 	mu      sync.Mutex
 	counter int64
@@ -95,7 +107,7 @@ func (h *hog) state(w http.ResponseWriter, _ *http.Request) {
 	answer(w, map[string]any{
 		"nonce":   hex.EncodeToString(h.nonce[:]),
 		"counter": h.counter,
-		"opened":  h.opened.UnixNano(),
+		"began":   h.began.UnixNano(),
 		"file":    hex.EncodeToString(sum[:]),
 	})
 }

@@ -93,15 +93,14 @@ func (p *ateomPeer) Prepare(ctx context.Context, w Workload) (Sandbox, error) {
 	if err != nil {
 		return nil, err
 	}
-	spec := lab.Spec(w.Program, plot.rootfs, plot.net.Path, "/"+p.ground.Cgroup+"/"+plot.id)
-	spec.Annotations = map[string]string{"ateom.dev/readiness": probeAnnotation(w)}
+	plot.spec.Annotations = map[string]string{"ateom.dev/readiness": probeAnnotation(w)}
 	for k, v := range w.Annotations {
-		spec.Annotations[k] = v
+		plot.spec.Annotations[k] = v
 	}
 	c, err := p.NewContainer(inNamespace(ctx), plot.id,
 		containerd.WithRuntime(runtimeName, nil),
 		containerd.WithNewSpec(func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
-			*s = *spec
+			*s = *plot.spec
 			return nil
 		}))
 	if err != nil {
@@ -130,7 +129,6 @@ type ateomSandbox struct {
 	task      containerd.Task
 }
 
-func (s *ateomSandbox) Addr() string        { return s.addr }
 func (s *ateomSandbox) Poll() time.Duration { return time.Millisecond }
 
 // Image is the peer's local store: it holds one snapshot of each sandbox.
@@ -164,6 +162,10 @@ func (s *ateomSandbox) PID(ctx context.Context) (int, error) {
 
 func (s *ateomSandbox) Pause(ctx context.Context) error  { return s.task.Pause(inNamespace(ctx)) }
 func (s *ateomSandbox) Resume(ctx context.Context) error { return s.task.Resume(inNamespace(ctx)) }
+
+// Freeze is Pause: a freeze that lasts is not offered alone.
+func (s *ateomSandbox) Freeze(ctx context.Context) error { return s.Pause(ctx) }
+func (s *ateomSandbox) Thaw(ctx context.Context) error   { return s.Resume(ctx) }
 
 // Phases asks the sandbox's own service about its last verb.
 func (s *ateomSandbox) Phases(ctx context.Context) ([]Phase, error) {

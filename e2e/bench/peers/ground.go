@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
@@ -37,6 +38,8 @@ type plot struct {
 	rootfs string
 	net    *lab.Net
 	addr   string
+	share  string
+	spec   *specs.Spec
 	union  bool // rootfs is a mounted overlay
 }
 
@@ -67,8 +70,25 @@ func (g *Ground) plot(peer string, w Workload) (_ *plot, err error) {
 		return nil, err
 	}
 	p.addr = net.JoinHostPort(p.net.IP.String(), strconv.Itoa(w.Port))
+	p.spec = lab.Spec(w.Program, p.rootfs, p.net.Path, "/"+g.Cgroup+"/"+p.id)
+	if w.Share == "" {
+		return p, nil
+	}
+	p.share = filepath.Join(p.dir, "share")
+	if err := os.Mkdir(p.share, 0o755); err != nil {
+		return nil, err
+	}
+	p.spec.Mounts = append(p.spec.Mounts, specs.Mount{
+		Destination: w.Share, Type: "bind", Source: p.share, Options: []string{"rbind", "rw"},
+	})
 	return p, nil
 }
+
+// Addr is where the workload answers.
+func (p *plot) Addr() string { return p.addr }
+
+// Share is the host's directory behind Workload.Share.
+func (p *plot) Share() string { return p.share }
 
 // mountOver mounts the rootfs as a writable layer over lower.
 func (p *plot) mountOver(lower string) error {

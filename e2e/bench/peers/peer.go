@@ -39,10 +39,19 @@ type Sandbox interface {
 	Poll() time.Duration
 	// Addr is where the workload answers HTTP: "ip:port".
 	Addr() string
+	// Share is the host's directory behind Workload.Share.
+	Share() string
 	// Image is the directory that holds the bytes of the last Pause.
 	Image() string
 	// Close ends the workload in whatever state it is and removes its files.
 	Close() error
+}
+
+// A Freezer is a Sandbox that can be frozen and thawed.
+type Freezer interface {
+	// Freeze returns when the workload stands still, or later.
+	Freeze(ctx context.Context) error
+	Thaw(ctx context.Context) error
 }
 
 // A Phase is a named stretch of a verb, as the peer itself tells it.
@@ -65,6 +74,9 @@ type Workload struct {
 	// counts nothing.
 	Port  int
 	Ready string
+	// Share, if set, is where the workload sees a directory of the host that
+	// belongs to its sandbox alone.
+	Share string
 	// Annotations of the container, for peers that read them.
 	Annotations map[string]string
 	// Lower, if set, is a root file system that the workload sees with a

@@ -71,8 +71,7 @@ func (p *runscPeer) Prepare(_ context.Context, w Workload) (Sandbox, error) {
 		return nil, err
 	}
 	s := &runscSandbox{plot: plot, peer: p, image: filepath.Join(plot.dir, "image")}
-	spec := lab.Spec(w.Program, plot.rootfs, plot.net.Path, "/"+p.ground.Cgroup+"/"+plot.id)
-	if err := lab.WriteBundle(plot.dir, spec); err != nil {
+	if err := lab.WriteBundle(plot.dir, plot.spec); err != nil {
 		return nil, errors.Join(err, plot.Close())
 	}
 	return s, nil
@@ -85,7 +84,6 @@ type runscSandbox struct {
 	image string
 }
 
-func (s *runscSandbox) Addr() string        { return s.addr }
 func (s *runscSandbox) Image() string       { return s.image }
 func (s *runscSandbox) Poll() time.Duration { return s.peer.Script.Poll }
 
@@ -104,6 +102,16 @@ func (s *runscSandbox) PID(ctx context.Context) (int, error) {
 		return 0, fmt.Errorf("read runsc state of %s: %w", s.id, err)
 	}
 	return state.Pid, nil
+}
+
+func (s *runscSandbox) Freeze(ctx context.Context) error {
+	_, err := s.peer.runsc(ctx, "pause", s.id)
+	return err
+}
+
+func (s *runscSandbox) Thaw(ctx context.Context) error {
+	_, err := s.peer.runsc(ctx, "resume", s.id)
+	return err
 }
 
 func (s *runscSandbox) Pause(ctx context.Context) error {

@@ -43,8 +43,11 @@ type Row struct {
 // All returns the rows in the order of the table.
 func All() []Row {
 	return []Row{
+		{1, "Pause, request to freeze", freezeRow},
 		{2, "Pause until the memory is freed", pauseRow},
 		{4, "local Resume of 1 GiB", resumeRow},
+		{12, "readiness: port open to return", readyRow},
+		{13, "eight Resumes at once", manyRow},
 		{16, "cold start through the shim", coldRow},
 	}
 }

@@ -37,8 +37,9 @@ type contestant struct {
 	peer   peers.Peer
 	box    peers.Sandbox
 	client *lab.Client
-	memory string // digest of the workload's memory, where the step keeps one
-	round  int    // 0 is the warm-up
+	memory string        // digest of the workload's memory, where the step keeps one
+	others []*contestant // of the same peer, where one sandbox is not enough
+	round  int           // 0 is the warm-up
 	series map[string]*report.Series
 	gone   bool
 }
@@ -149,6 +150,9 @@ func (c *contestant) fail(b *Bench, err error) {
 }
 
 func (c *contestant) close(b *Bench) {
+	for _, o := range c.others {
+		o.close(b)
+	}
 	if c.box == nil {
 		return
 	}

@@ -108,6 +108,7 @@ func (b *fakeBox) Resume(context.Context) error {
 
 func (b *fakeBox) Poll() time.Duration { return time.Millisecond }
 func (b *fakeBox) Addr() string        { return b.server.Listener.Addr().String() }
+func (b *fakeBox) Share() string       { return b.dir }
 func (b *fakeBox) Image() string       { return b.dir }
 
 func (b *fakeBox) Close() error {
