@@ -23,8 +23,6 @@ type CreateOpts struct {
 	// ConsoleSocket is the path of a unix socket that receives the master of
 	// the container's terminal.
 	ConsoleSocket string
-	// PanicLog is a file for the sentry's last words.
-	PanicLog string
 }
 
 // Create creates a container from the bundle and returns the pid of the
@@ -110,12 +108,10 @@ func (r *Runsc) Kill(ctx context.Context, id string, signal int, all bool) error
 }
 
 // Delete removes the container, killing it first. Deleting a sandbox's root
-// container ends the sandbox. A container that does not exist is no error.
+// container ends the sandbox. A container that does not exist is no error, by
+// the meaning of --force.
 func (r *Runsc) Delete(ctx context.Context, id string) error {
 	_, err := r.run(ctx, command{args: []string{"delete", "--force", id}})
-	if IsNotExist(err) {
-		return nil
-	}
 	return err
 }
 

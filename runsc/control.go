@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -196,14 +195,10 @@ func (c *Control) callUnbounded(ctx context.Context, method string, arg, result 
 	}
 	client := urpc.NewClient(socket)
 	// The client's own Close waits for the call in progress; shutting the socket
-	// down wakes that call up.
-	var once sync.Once
-	shut := func() { once.Do(func() { unix.Shutdown(socket.FD(), unix.SHUT_RDWR) }) }
-	stop := context.AfterFunc(ctx, shut)
+	// down wakes that call up, and does nothing to a socket that is closed.
+	stop := context.AfterFunc(ctx, func() { socket.Shutdown() })
 	err = client.Call(method, arg, result)
-	if !stop() && err != nil {
-		err = ctx.Err()
-	}
+	stop()
 	client.Close()
 	return c.explain(ctx, method, err)
 }
@@ -225,7 +220,8 @@ func (c *Control) explain(ctx context.Context, method string, err error) error {
 }
 
 // connect opens the control socket. runsc puts it into the first of these
-// directories where it can.
+// directories where it can; not all of them are ours alone, so that only a
+// socket that this user has made is believed.
 func (c *Control) connect() (*unet.Socket, error) {
 	name := filepath.Base(c.runsc.ControlSocket(c.id))
 	for _, dir := range []string{c.runsc.Root, "/var/run", "/run", "/tmp"} {
@@ -234,7 +230,7 @@ func (c *Control) connect() (*unet.Socket, error) {
 		if err != nil {
 			continue
 		}
-		socket, err := unet.Connect(fmt.Sprintf("/proc/self/fd/%d", fd), false)
+		socket, err := connectTo(fd)
 		unix.Close(fd)
 		if err != nil {
 			return nil, fmt.Errorf("connect to sandbox %s: %w (%v)", c.id, ErrSandboxGone, err)
@@ -242,4 +238,29 @@ func (c *Control) connect() (*unet.Socket, error) {
 		return socket, nil
 	}
 	return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, ErrSandboxGone)
+}
+
+// connectTo connects to the socket that an O_PATH descriptor stands for.
+func connectTo(fd int) (*unet.Socket, error) {
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return nil, err
+	}
+	if int(st.Uid) != os.Geteuid() {
+		return nil, fmt.Errorf("control socket belongs to user %d", st.Uid)
+	}
+	s, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	// A server that does not accept must not hold anybody for ever.
+	limit := unix.NsecToTimeval(callLimit.Nanoseconds())
+	if err = unix.SetsockoptTimeval(s, unix.SOL_SOCKET, unix.SO_SNDTIMEO, &limit); err == nil {
+		err = unix.Connect(s, &unix.SockaddrUnix{Name: fmt.Sprintf("/proc/self/fd/%d", fd)})
+	}
+	if err != nil {
+		unix.Close(s)
+		return nil, err
+	}
+	return unet.NewSocket(s)
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -48,12 +49,11 @@ func IsNotExist(err error) bool {
 	if !errors.As(err, &e) {
 		return false
 	}
-	for _, m := range e.Messages {
-		if strings.Contains(m, "does not exist") || strings.Contains(m, "file does not exist") {
-			return true
-		}
-	}
-	return false
+	// Other things may not exist either (a cgroup, a socket): only the answer to
+	// looking the container up counts.
+	return slices.ContainsFunc(e.Messages, func(m string) bool {
+		return strings.Contains(m, "loading container") && strings.HasSuffix(m, "file does not exist")
+	})
 }
 
 // maxMessages bounds what an Error quotes of runsc's log, and maxLogTail what is read of it.
@@ -72,14 +72,19 @@ func (r *Runsc) logSize() int64 {
 }
 
 // logSince returns the error messages that were appended to the log after
-// mark. A log that cannot be read costs the messages, not the call.
+// mark, as far as they are in its tail. A log that cannot be read costs the
+// messages, not the call.
 func (r *Runsc) logSince(mark int64) []string {
 	f, err := os.Open(r.Log)
 	if err != nil {
 		return nil
 	}
 	defer f.Close()
-	if _, err := f.Seek(mark, io.SeekStart); err != nil {
+	fi, err := f.Stat()
+	if err != nil {
+		return nil
+	}
+	if _, err := f.Seek(max(mark, fi.Size()-maxLogTail), io.SeekStart); err != nil {
 		return nil
 	}
 	return errorMessages(io.LimitReader(f, maxLogTail))
@@ -89,7 +94,9 @@ func (r *Runsc) logSince(mark int64) []string {
 // runsc's JSON form: {"msg": …, "level": …, "time": …}. It returns the last few.
 func errorMessages(r io.Reader) []string {
 	var messages []string
-	for s := bufio.NewScanner(r); s.Scan(); {
+	s := bufio.NewScanner(r)
+	s.Buffer(nil, maxLogTail) // a panic's line holds every stack
+	for s.Scan() {
 		var line struct {
 			Msg   string `json:"msg"`
 			Level string `json:"level"`

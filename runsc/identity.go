@@ -81,6 +81,8 @@ func readVersion(ctx context.Context, binary string) (string, error) {
 		return "", err
 	}
 	defer out.Close()
+	ctx, cancel := context.WithTimeout(ctx, shortLimit)
+	defer cancel()
 	cmd := exec.CommandContext(ctx, binary, "--version")
 	cmd.Stdout = out
 	runErr := cmd.Run()

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -154,7 +155,7 @@ func (r *Runsc) start(cmd *exec.Cmd) (func() (int, error), error) {
 		err := cmd.Wait()
 		var exit *exec.ExitError
 		if errors.As(err, &exit) {
-			return waitStatus(exit.Sys().(unix.WaitStatus)), nil
+			return waitStatus(unix.WaitStatus(exit.Sys().(syscall.WaitStatus))), nil
 		}
 		return 0, err
 	}, nil
