@@ -46,6 +46,7 @@ var kinds = []struct {
 	{func(err error) bool { return errors.Is(err, fs.ErrPermission) }, Denied, "permission_denied"},
 	{errdefs.IsDeadlineExceeded, Unavailable, "deadline_exceeded"},
 	{errdefs.IsUnavailable, Unavailable, "unavailable"},
+	{func(err error) bool { return errors.Is(err, fs.ErrNotExist) }, NotFound, "not_found"},
 	{errdefs.IsResourceExhausted, Failure, "resource_exhausted"},
 	{errdefs.IsNotImplemented, Failure, "unimplemented"},
 	{errdefs.IsInternal, Failure, "internal"},

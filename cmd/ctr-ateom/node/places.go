@@ -67,7 +67,7 @@ func openBucket(ctx context.Context, name string, cfg config.Store) (*BucketStor
 	}
 	s, err := bucket.Open(ctx, cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("open store %s: %w", name, err)
+		return nil, err // which names the store
 	}
 	return &BucketStore{s, name}, nil
 }

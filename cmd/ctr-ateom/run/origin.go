@@ -22,6 +22,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
+	"github.com/ateom/ateom/cmd/ctr-ateom/node"
 	"github.com/ateom/ateom/cmd/ctr-ateom/sandbox"
 	"github.com/ateom/ateom/shim/config"
 )
@@ -54,8 +55,8 @@ func parseOrigin(c *cli.Context) (origin, error) {
 		}
 		o.from = id
 	}
-	if o.configPath == "" && c.IsSet("ateom-config") {
-		path, err := filepath.Abs(c.String("ateom-config"))
+	if given := c.String(node.ConfigFlag); o.configPath == "" && given != "" {
+		path, err := filepath.Abs(given)
 		if err != nil {
 			return o, fmt.Errorf("find the node's configuration: %w", err)
 		}
