@@ -150,6 +150,10 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 	}
 	defer func() { _ = sb.machine.move(from, Committing) }()
 
+	// A kill must not wait for a capture: the gofer ends with the verb.
+	stop := context.AfterFunc(ctx, g.Kill)
+	defer stop()
+
 	release = func() {}
 	captureRequest := &job.Request{Verb: job.Capture}
 	var saved []artifacts.Part

@@ -27,10 +27,12 @@ import (
 // makes the sandbox; every other joins it.
 func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *taskapi.CreateTaskResponse, err error) {
 	var undo undoList
+	end := func() {}
 	defer func() {
 		if err != nil {
 			undo.run(ctx)
 		}
+		end() // after the roll-back, so that nobody sees half of it
 	}()
 
 	// Everything that can be refused is refused before anything is touched.
@@ -49,11 +51,11 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if first {
 		undo.add("forget sandbox", func(context.Context) error { return s.forget(sb) })
 	}
-	ctx, end, err := sb.begin(ctx)
+	ctx, endVerb, err := sb.begin(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer end()
+	end = endVerb
 	if state := sb.machine.state(); !first && state != Created && state != Running {
 		return nil, fmt.Errorf("add container %s: sandbox is %s: %w", r.GetID(), state, errdefs.ErrFailedPrecondition)
 	}
@@ -81,7 +83,12 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	undo.add("unmount rootfs", func(context.Context) error { return mount.UnmountRecursive(c.rootfs, 0) })
-	if err := sb.provideVolumes(c, &undo); err != nil {
+	if first {
+		if err := sb.settleVolumes(&undo); err != nil {
+			return nil, err
+		}
+	}
+	if err := sb.provideVolumes(c); err != nil {
 		return nil, err
 	}
 	if first {
@@ -154,8 +161,8 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 // forget undoes sandboxFor.
 func (s *Service) forget(sb *sandbox) error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.sandbox = nil
+	s.mu.Unlock()
 	return sb.cleanUp()
 }
 
@@ -170,6 +177,9 @@ func (s *sandbox) record(c *container) *record.Record {
 		s.mu.Lock()
 		if s.paused != nil {
 			r.Paused = s.paused.Manifest.ID
+		}
+		if s.origin != nil && !s.origin.local {
+			r.Origin = s.origin.dir
 		}
 		s.mu.Unlock()
 	}
@@ -211,7 +221,7 @@ func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, e
 	if c.init.streams.Terminal == nil {
 		return s.runsc.Create(ctx, c.id, c.bundle, opts)
 	}
-	console, err := newConsoleSocket(s.scratch)
+	console, err := newConsoleSocket(s.cfg.RunDir)
 	if err != nil {
 		return 0, err
 	}

@@ -30,7 +30,7 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 		return nil, fmt.Errorf("delete process %s of %s: it runs; kill it first: %w", r.GetExecID(), c.id, errdefs.ErrFailedPrecondition)
 	}
 	if r.GetExecID() != "" {
-		p.streams.Close()
+		p.closeStreams()
 		c.removeExec(r.GetExecID())
 		return deleteResponse(p), nil
 	}
@@ -58,6 +58,12 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		return err
 	}
 	defer end()
+	if c.isRoot(sb) {
+		// The others end with it, and whoever waits for them is told.
+		for _, other := range sb.live() {
+			s.exited(sb, other, killedStatus)
+		}
+	}
 	if err := sb.runsc.Delete(ctx, c.id); err != nil {
 		// What is left of a sandbox whose root is gone cannot be asked any more,
 		// but its id is free.
@@ -67,17 +73,17 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		sb.machine.stop()
 		sb.endLife()
 	}
-	c.init.streams.Close()
+	c.init.closeStreams()
 	if err := mount.UnmountRecursive(c.rootfs, 0); err != nil {
 		return fmt.Errorf("unmount rootfs of %s: %w", c.id, err)
 	}
 	if sb.remove(c) > 0 {
 		return nil
 	}
-	return sb.cleanUp()
+	return errors.Join(sb.cleanUp(), os.RemoveAll(sb.volumesDir))
 }
 
-// cleanUp removes everything that the sandbox had on the node.
+// cleanUp removes everything that the sandbox had on the node but its volumes.
 func (s *sandbox) cleanUp() error {
 	s.mu.Lock()
 	paused, origin := s.paused, s.origin
@@ -95,13 +101,10 @@ func (s *sandbox) cleanUp() error {
 			log.L.WithError(err).Debug("give the network namespace its addresses back")
 		}
 	}
-	var errs []error
-	for _, dir := range []string{s.volumesDir, s.scratch} {
-		if err := os.RemoveAll(dir); err != nil {
-			errs = append(errs, fmt.Errorf("clean up sandbox %s: %w", s.id, err))
-		}
+	if err := os.RemoveAll(s.scratch); err != nil {
+		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Shutdown ends the process if no container is left.

@@ -25,30 +25,41 @@ func (s *sandbox) checkVolumes(c *container) error {
 	return durabledir.Validate(durabledir.ForContainer(c.decl.volumes, c.name), c.spec.Mounts)
 }
 
+// settleVolumes makes the place for the volumes of a new sandbox. What lies
+// there was left by a crash: it is set aside, or, where the sandbox starts from
+// the pause that it belongs to, taken back.
+func (s *sandbox) settleVolumes(undo *undoList) error {
+	if err := volumes.SetAside(s.cfg.StateDir, s.volumesDir, ""); err != nil {
+		return err
+	}
+	o := s.origin
+	if o == nil || !o.local {
+		undo.add("remove volumes", func(context.Context) error { return os.RemoveAll(s.volumesDir) })
+		return nil
+	}
+	found, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+	if err != nil {
+		return err
+	}
+	o.volumesPresent = found
+	undo.add("set volumes aside again", func(context.Context) error {
+		return volumes.SetAside(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+	})
+	return nil
+}
+
 // provideVolumes makes the host directory of every DurableDir that the
 // container declares and mounts it there. A bind mount that is already at the
 // declared path is taken over: its source is the volume.
-func (s *sandbox) provideVolumes(c *container, undo *undoList) error {
+func (s *sandbox) provideVolumes(c *container) error {
 	decls := durabledir.ForContainer(c.decl.volumes, c.name)
-	if len(decls) == 0 {
-		return nil
-	}
-	if c.isRoot(s) {
-		// Nobody lives there now, so that what there is was left by a crash.
-		if err := volumes.SetAside(s.cfg.StateDir, s.volumesDir, ""); err != nil {
-			return err
-		}
-		if err := s.takeBackVolumes(undo); err != nil {
-			return err
-		}
-		if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
-			return fmt.Errorf("make volumes: %w", err)
-		}
-		undo.add("remove volumes", func(context.Context) error { return os.RemoveAll(s.volumesDir) })
-	}
 	for _, d := range decls {
 		host, mounted := bindSource(c.spec.Mounts, d.MountPath)
 		if !mounted {
+			if o := s.origin; o != nil && o.local && !o.volumesPresent {
+				return fmt.Errorf("start from snapshot %s: volume %q went with its task and is not on this node any more; start from a committed snapshot: %w",
+					o.manifest.ID, d.Name, errdefs.ErrFailedPrecondition)
+			}
 			host = filepath.Join(s.volumesDir, d.Name)
 			if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
 				return fmt.Errorf("make volumes: %w", err)
@@ -62,24 +73,6 @@ func (s *sandbox) provideVolumes(c *container, undo *undoList) error {
 			return err
 		}
 	}
-	return nil
-}
-
-// takeBackVolumes finds the volumes of a paused sandbox that its own shim left
-// when it died, where the new sandbox starts from that pause.
-func (s *sandbox) takeBackVolumes(undo *undoList) error {
-	o := s.origin
-	if o == nil || !o.local {
-		return nil
-	}
-	found, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
-	if err != nil || !found {
-		return err
-	}
-	o.volumesPresent = true
-	undo.add("set volumes aside again", func(context.Context) error {
-		return volumes.SetAside(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
-	})
 	return nil
 }
 

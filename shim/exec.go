@@ -130,11 +130,10 @@ func newPty() (master, replica *os.File, err error) {
 	}
 	defer m.Close()
 	// The console's own file is in blocking mode; copying wants the poller.
-	fd, err := unix.Dup(int(m.Fd()))
+	fd, err := unix.FcntlInt(m.Fd(), unix.F_DUPFD_CLOEXEC, 0)
 	if err != nil {
 		return nil, nil, fmt.Errorf("make terminal: %w", err)
 	}
-	unix.CloseOnExec(fd)
 	if err := unix.SetNonblock(fd, true); err != nil {
 		unix.Close(fd)
 		return nil, nil, fmt.Errorf("make terminal: %w", err)

@@ -111,6 +111,9 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 		}
 		sb.endLife()
 	}
+	if !c.isRoot(sb) && sb.machine.state() == Paused {
+		sb.incomplete = c.id
+	}
 	s.exited(sb, c, killedStatus)
 	return nil
 }

@@ -131,10 +131,12 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 	sb.endLife() // the ends that follow are nobody's business
 	s.endProcess(ctx, l)
 	for _, c := range live {
-		// The root container first: the others cannot be deleted from a frozen
-		// sandbox, but their ids are free once it is gone.
-		if err := sb.runsc.Delete(ctx, c.id); err != nil {
-			log.G(ctx).WithError(err).WithField("container", c.id).Debug("delete container of a paused sandbox")
+		// The root container first: the others cannot be asked about any more, but
+		// their ids are free once it is gone.
+		err := sb.runsc.Delete(ctx, c.id)
+		if err != nil && c.isRoot(sb) {
+			err = sb.runsc.Delete(ctx, c.id)
+			log.G(ctx).WithError(err).Error("delete paused sandbox at the second attempt")
 		}
 		for _, e := range c.liveExecs() {
 			s.execExited(c, e, killedStatus)

@@ -68,8 +68,7 @@ func (p *process) finish(status int) bool {
 	p.status, p.at = uint32(status), time.Now()
 	close(p.exited)
 	p.mu.Unlock()
-	// Outside the lock: a terminal first copies what is still in it.
-	p.streams.Close()
+	p.closeStreams()
 	return true
 }
 
@@ -88,6 +87,17 @@ func (p *process) exit() (uint32, time.Time) {
 	defer p.mu.Unlock()
 	return p.status, p.at
 }
+
+// openStreams returns the process's streams.
+func (p *process) openStreams() *stdio.Streams {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.streams
+}
+
+// closeStreams closes the shim's ends. It may take as long as a terminal needs
+// to say what is still in it, and holds no lock meanwhile.
+func (p *process) closeStreams() { _ = p.openStreams().Close() }
 
 // setStreams gives the process its opened streams.
 func (p *process) setStreams(s *stdio.Streams) {

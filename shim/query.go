@@ -64,7 +64,7 @@ func (s *sandbox) status(p *process) tasktypes.Status {
 // process: the shim stands for it, since containerd takes a task without a
 // process for dead.
 func (s *sandbox) visiblePid(p *process) int {
-	if p.isStarted() && !p.hasExited() && s.currentLife() == nil {
+	if p.isStarted() && !p.hasExited() && (s.currentLife() == nil || s.machine.state() == Resuming) {
 		return os.Getpid()
 	}
 	return p.hostPid()
@@ -113,10 +113,10 @@ func (s *Service) ResizePty(_ context.Context, r *taskapi.ResizePtyRequest) (*em
 	if err != nil {
 		return nil, err
 	}
-	if p.streams.Terminal == nil {
+	if p.openStreams().Terminal == nil {
 		return nil, fmt.Errorf("resize terminal of %s: it has none: %w", r.GetID(), errdefs.ErrFailedPrecondition)
 	}
-	return &emptypb.Empty{}, p.streams.Terminal.Resize(r.GetWidth(), r.GetHeight())
+	return &emptypb.Empty{}, p.openStreams().Terminal.Resize(r.GetWidth(), r.GetHeight())
 }
 
 // CloseIO gives a process end of file on its stdin.
@@ -128,5 +128,5 @@ func (s *Service) CloseIO(_ context.Context, r *taskapi.CloseIORequest) (*emptyp
 	if !r.GetStdin() {
 		return &emptypb.Empty{}, nil
 	}
-	return &emptypb.Empty{}, p.streams.CloseStdin()
+	return &emptypb.Empty{}, p.openStreams().CloseStdin()
 }

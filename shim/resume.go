@@ -29,6 +29,10 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) (phases []*ateomv1.Ph
 		return nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
 	}
 	snap := sb.paused
+	if sb.incomplete != "" {
+		return nil, fmt.Errorf("resume sandbox %s: container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
+			sb.id, sb.incomplete, snap.Manifest.ID, errdefs.ErrFailedPrecondition)
+	}
 	if err := sb.checkCompatible(ctx, snap.Manifest, ""); err != nil {
 		return nil, err
 	}
@@ -48,7 +52,7 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) (phases []*ateomv1.Ph
 	clock := newStopwatch()
 	if sb.network != nil {
 		if err := sb.network.Apply(sb.netns); err != nil {
-			return nil, err
+			return nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
 		}
 		clock.mark("network")
 	}

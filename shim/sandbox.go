@@ -57,6 +57,9 @@ type sandbox struct {
 	origin *origin
 	// paused is what a paused sandbox is resumed from.
 	paused *local.Snapshot
+	// incomplete names a container that was killed while the sandbox was paused:
+	// the image holds one that nobody has any more. Guarded by verb.
+	incomplete string
 	// inUse counts who reads a local snapshot; a snapshot in doomed is removed
 	// when nobody does.
 	inUse  map[artifacts.ID]int

@@ -64,9 +64,11 @@ func (s snapshots) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream 
 		return err
 	}
 	if r.GetStop() {
-		root := sb.all()[0]
-		if err := s.killHard(ctx, sb, root); err != nil {
-			return err
+		// It may have been deleted while the snapshot was on its way.
+		if root, err := sb.container(sb.id); err == nil {
+			if err := s.killHard(ctx, sb, root); err != nil {
+				return err
+			}
 		}
 	}
 	name := plan.store.Name

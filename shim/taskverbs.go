@@ -45,7 +45,7 @@ func (s *Service) Checkpoint(ctx context.Context, r *taskapi.CheckpointTaskReque
 	if err != nil {
 		return nil, err
 	}
-	store := r.GetPath()
+	store, dir := r.GetPath(), ""
 	switch {
 	case store == "":
 		return nil, fmt.Errorf("checkpoint %s: no path: %w", c.id, errdefs.ErrInvalidArgument)
@@ -53,16 +53,20 @@ func (s *Service) Checkpoint(ctx context.Context, r *taskapi.CheckpointTaskReque
 	case !filepath.IsAbs(store):
 		return nil, fmt.Errorf("checkpoint %s: want an absolute path or a store's URL, got %q: %w", c.id, store, errdefs.ErrInvalidArgument)
 	default:
-		if err := os.MkdirAll(store, 0o700); err != nil {
-			return nil, fmt.Errorf("checkpoint %s: %w", c.id, err)
-		}
-		store = fileURL(store)
+		dir, store = store, fileURL(store)
 	}
 	plan, err := sb.planCommit("", store, nil)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := s.commit(ctx, sb, plan, sb.noteProgress); err != nil {
+	if dir != "" {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			return nil, fmt.Errorf("checkpoint %s: %w", c.id, err)
+		}
+	}
+	_, err = s.commit(ctx, sb, plan, sb.noteProgress)
+	sb.setProgress(nil)
+	if err != nil {
 		return nil, err
 	}
 	s.events.put(&eventstypes.TaskCheckpointed{ContainerID: c.id, Checkpoint: r.GetPath()})

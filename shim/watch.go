@@ -60,11 +60,12 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 
 // exited reports the end of a container's first process.
 func (s *Service) exited(sb *sandbox, c *container, status int) {
-	grace := time.After(execGrace)
+	grace, cancel := context.WithTimeout(context.Background(), execGrace)
+	defer cancel()
 	for _, e := range c.liveExecs() {
 		select {
 		case <-e.exited:
-		case <-grace:
+		case <-grace.Done():
 			s.execExited(c, e, killedStatus)
 		}
 	}

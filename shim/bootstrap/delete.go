@@ -54,9 +54,12 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 			return status, err
 		}
 	}
-	if r.Scratch != "" {
-		if err := os.RemoveAll(r.Scratch); err != nil {
-			return status, fmt.Errorf("remove volatile files: %w", err)
+	for _, dir := range []string{r.Scratch, r.Origin} {
+		if dir == "" {
+			continue
+		}
+		if err := os.RemoveAll(dir); err != nil {
+			return status, fmt.Errorf("remove files of a dead shim: %w", err)
 		}
 	}
 	return status, nil

@@ -48,8 +48,6 @@ type Config struct {
 	Stores map[string]Store `toml:"stores"`
 	// CheckpointIO chooses who moves checkpoint bytes: "gofer" (default) or "files".
 	CheckpointIO CheckpointIO `toml:"checkpoint-io"`
-	// Debug makes the shim log at level debug and runsc write debug logs below RunDir.
-	Debug bool `toml:"debug"`
 }
 
 // CheckpointIO says who moves the bytes of a checkpoint.

@@ -135,6 +135,10 @@ func (g *Gofer) died(err error) error {
 	return fmt.Errorf("gofer ended (%w): %w", err, errdefs.ErrUnavailable)
 }
 
+// Kill ends the process at once; whoever waits for an event of it is told.
+// Close must be called all the same.
+func (g *Gofer) Kill() { _ = g.cmd.Process.Kill() }
+
 // Close ends the job, whether it is done or not, and waits for the process.
 func (g *Gofer) Close() error {
 	g.in.Close()

@@ -42,6 +42,8 @@ type Record struct {
 	Volumes string `json:"volumes,omitempty"`
 	// Scratch is the sandbox's directory of volatile files; root container only.
 	Scratch string `json:"scratch,omitempty"`
+	// Origin is what was fetched to start the sandbox from; root container only.
+	Origin string `json:"origin,omitempty"`
 	// Paused is the snapshot that the sandbox would be resumed from.
 	Paused artifacts.ID `json:"paused,omitempty"`
 }
