@@ -20,10 +20,25 @@ import (
 	"github.com/ateom/ateom/shim/record"
 )
 
-// pause saves the sandbox to the local store and frees its memory. Until its
-// bytes are safe and checked nothing is destroyed: any failure before leaves
-// the sandbox running.
-func (s *Service) pause(ctx context.Context, sb *sandbox) (snap *local.Snapshot, phases []*ateomv1.Phase, err error) {
+// pause pauses the sandbox; requests that come while one is under way share its
+// outcome.
+func (s *Service) pause(ctx context.Context, sb *sandbox) (*local.Snapshot, []*ateomv1.Phase, error) {
+	type outcome struct {
+		snap   *local.Snapshot
+		phases []*ateomv1.Phase
+	}
+	v, err, _ := sb.once.Do("pause", func() (any, error) {
+		snap, phases, err := s.pauseOnce(ctx, sb)
+		return outcome{snap, phases}, err
+	})
+	o := v.(outcome)
+	return o.snap, o.phases, err
+}
+
+// pauseOnce saves the sandbox to the local store and frees its memory. Until
+// its bytes are safe and checked nothing is destroyed: any failure before
+// leaves the sandbox running.
+func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snapshot, phases []*ateomv1.Phase, err error) {
 	ctx, end, err := sb.begin(ctx)
 	if err != nil {
 		return nil, nil, err

@@ -16,10 +16,17 @@ import (
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
-// resume brings a paused sandbox back in place and returns when its probes
+// resume resumes the sandbox; requests that come while one is under way share
+// its outcome.
+func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, error) {
+	v, err, _ := sb.once.Do("resume", func() (any, error) { return s.resumeOnce(ctx, sb) })
+	return v.([]*ateomv1.Phase), err
+}
+
+// resumeOnce brings a paused sandbox back in place and returns when its probes
 // pass. If anything fails, the sandbox is paused as before and can be resumed
 // again.
-func (s *Service) resume(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, err error) {
+func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, err error) {
 	ctx, end, err := sb.begin(ctx)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
+	"golang.org/x/sync/singleflight"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
@@ -45,6 +46,7 @@ type sandbox struct {
 
 	machine *machine
 	verb    chan struct{} // holds one token while a verb is under way
+	once    singleflight.Group
 
 	mu         sync.Mutex
 	containers []*container // in the order of creation; the root one first
