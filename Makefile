@@ -1,0 +1,97 @@
+# Copyright The ateom Authors.
+# SPDX-License-Identifier: Apache-2.0
+#
+# `make help` says what there is. A fresh clone needs Go, make and git; every
+# other program is built from a module of its own or installed from Debian when
+# it is missing, and kept in $(ATEOM_CACHE), outside the tree.
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS   += --no-print-directory
+
+export ATEOM_CACHE ?= $(HOME)/.cache/ateom
+export CGO_ENABLED := 0
+
+GO       ?= go
+PKGS     ?= ./...
+GOTEST   ?= $(GO) test -count=1
+VERSION  := $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
+              git log -1 --date=format:%Y%m%d%H%M%S --format=0.0.0-%cd-%h 2>/dev/null || echo 0.0.0-unknown)
+REVISION := $(shell git rev-parse HEAD 2>/dev/null)
+STAMP    := github.com/containerd/containerd/v2/version
+LDFLAGS  := -s -w -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
+
+TOOLS := containerd ctr versitygw fake-gcs-server
+
+##@ Build
+
+.PHONY: build
+build: bin/runsc ## build the static binaries into bin/, runsc and its side-car folder included
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+	@mkdir -p bin/gvisor-bin && ln -sfn ../ateom-gofer bin/gvisor-bin/checkpointgofer
+
+.PHONY: bin/runsc
+bin/runsc:
+	@mkdir -p bin && path=$$(e2e/tools/install runsc) && cmp -s $$path $@ || install -m 0755 $$path $@
+
+.PHONY: tools
+tools: packages ## build containerd, ctr, an S3 and a GCS server, cached, and link them into bin/tools/
+	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(TOOLS)); do ln -sfn $$path bin/tools/; done
+
+.PHONY: images
+images: packages ## make the root filesystems that the tests run in, cached
+	$(GO) run ./e2e/images/mkimages
+
+.PHONY: packages
+packages:
+	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler zstd=zstd
+
+.PHONY: generate
+generate: packages ## regenerate protobuf code and Bazel's files
+	e2e/tools/generate .
+
+.PHONY: fmt
+fmt: ## format all Go code
+	gofmt -w $$(git ls-files -co --exclude-standard '*.go')
+
+.PHONY: clean
+clean: ## remove what build and tools have put into the tree (the cache stays)
+	rm -rf bin dist
+
+##@ Check
+
+.PHONY: check
+check: packages ## everything that needs no root: format, vet, staticcheck, generated code, dependency rules, headers
+	@bad=$$(gofmt -l $$(git ls-files -co --exclude-standard '*.go')); [ -z "$$bad" ] || { echo "not formatted (run make fmt): $$bad" >&2; exit 1; }
+	$(GO) vet $(PKGS)
+	$$(e2e/tools/install staticcheck) $(PKGS)
+	$(GOTEST) ./e2e/check
+
+.PHONY: test
+test: unit e2e ## all tests: unit, then end to end
+
+.PHONY: unit
+unit: build tools ## the tests of single packages; some run the real runsc
+	$(GOTEST) -timeout 15m $$($(GO) list ./... | grep -v '^github.com/ateom/ateom/e2e/')
+	$(GOTEST) ./e2e/images/... ./e2e/harness/...
+
+.PHONY: e2e
+e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS server (root)
+	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -v -e /e2e/check$$ -e /e2e/images -e /e2e/harness -e /e2e/bench)
+
+##@ Show
+
+.PHONY: demo
+demo: build tools images ## pause, resume, commit and wake up elsewhere, told as a time line (root)
+	$(GO) run ./e2e/demo
+
+.PHONY: bench
+bench: build tools images ## measure against plain runsc and scripts; ROW=2 runs one row (root)
+	$(GO) run ./e2e/bench $(if $(ROW),-row $(ROW))
+
+##@ Help
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^##@/ { printf "\n%s\n", substr($$0, 5) } /^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
