@@ -28,6 +28,9 @@ type CaptureOptions struct {
 	// Readers is how many files are read at a time; 0 means as many as suit
 	// the machine. It does not change the bytes.
 	Readers int
+	// SizeLimit, if it is not 0, is how many bytes of content the volume was
+	// declared to hold. More of them are kept all the same, with a warning.
+	SizeLimit int64
 }
 
 func (o *CaptureOptions) readers() int {
@@ -91,5 +94,12 @@ func Capture(ctx context.Context, dir string, w io.Writer, opts CaptureOptions) 
 	if err := e.run(ctx); err != nil {
 		return Report{}, err
 	}
+	report.warnSize(opts.SizeLimit)
 	return report, nil
+}
+
+func (r *Report) warnSize(limit int64) {
+	if limit > 0 && r.Bytes > limit {
+		list(&r.Warnings, "the volume holds %d bytes, more than its declared limit of %d", r.Bytes, limit)
+	}
 }

@@ -46,6 +46,17 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 	}
 }
 
+func TestContentBeyondTheDeclaredSizeIsKeptWithAWarning(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "file"), "12345")
+	for limit, want := range map[int64]int{0: 0, 5: 0, 4: 1} {
+		archive, report := capture(t, dir, CaptureOptions{SizeLimit: limit})
+		if len(report.Warnings) != want || !bytes.Contains(archive, []byte("12345")) {
+			t.Errorf("limit %d: warnings %q, want %d", limit, report.Warnings, want)
+		}
+	}
+}
+
 func TestListsAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	for i := range maxListed + 50 {

@@ -255,6 +255,7 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 		return Report{}, err
 	}
 	p.index = index
+	report.warnSize(p.opts.SizeLimit)
 	return report, nil
 }
 

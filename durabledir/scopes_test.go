@@ -5,52 +5,75 @@ package durabledir
 
 import (
 	"errors"
+	"os"
+	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
-
-	"github.com/ateom/ateom/artifacts"
 )
 
-// TestScopesTable is the table of docs/durabledir.md: every pair of annotations.
+// TestScopesTable walks the table of docs/durabledir.md, which has a row for
+// every pair of annotations.
 func TestScopesTable(t *testing.T) {
-	const refused = artifacts.Scope("refused")
-	for _, test := range []struct {
-		onPause, onCommit string
-		pause, commit     artifacts.Scope
-	}{
-		{"", "", artifacts.Full, artifacts.Full},
-		{"", "Full", artifacts.Full, artifacts.Full},
-		{"", "Data", artifacts.Full, artifacts.Data},
-		{"", "None", artifacts.Full, artifacts.None},
-		{"Full", "", artifacts.Full, artifacts.Full},
-		{"Full", "Full", artifacts.Full, artifacts.Full},
-		{"Full", "Data", artifacts.Full, artifacts.Data},
-		{"Full", "None", artifacts.Full, artifacts.None},
-		{"Data", "", artifacts.Data, artifacts.Data},
-		{"Data", "Full", refused, refused},
-		{"Data", "Data", artifacts.Data, artifacts.Data},
-		{"Data", "None", artifacts.Data, artifacts.None},
-		{"None", "", artifacts.None, artifacts.None},
-		{"None", "Full", refused, refused},
-		{"None", "Data", refused, refused},
-		{"None", "None", artifacts.None, artifacts.None},
-		{"full", "", refused, refused},
-		{"", "DATA", refused, refused},
-		{" Full", "", refused, refused},
-	} {
-		t.Run(test.onPause+","+test.onCommit, func(t *testing.T) {
-			pause, commit, err := ParseScopes(test.onPause, test.onCommit)
-			if test.pause == refused {
+	rows := docsTable(t, "scopes")
+	if len(rows) != 16 {
+		t.Errorf("%d rows, want one for each of 4 times 4 values", len(rows))
+	}
+	seen := map[string]bool{}
+	for _, row := range rows {
+		name := row[0] + "," + row[1]
+		if seen[name] {
+			t.Errorf("the table has %s twice", name)
+		}
+		seen[name] = true
+		t.Run(name, func(t *testing.T) {
+			unset := strings.NewReplacer("unset", "")
+			pause, commit, err := ParseScopes(unset.Replace(row[0]), unset.Replace(row[1]))
+			if row[2] == "refused" {
 				if !errors.Is(err, errdefs.ErrInvalidArgument) {
 					t.Errorf("error %v, want ErrInvalidArgument", err)
 				}
 				return
 			}
-			if err != nil || pause != test.pause || commit != test.commit {
-				t.Errorf("got %s, %s, %v; want %s, %s", pause, commit, err, test.pause, test.commit)
+			if err != nil || string(pause) != row[2] || string(commit) != row[3] {
+				t.Errorf("got %s, %s, %v; want %s, %s", pause, commit, err, row[2], row[3])
 			}
 		})
+	}
+}
+
+// docsTable returns the rows of the table with a mark before it.
+func docsTable(t *testing.T, mark string) [][]string {
+	t.Helper()
+	text, err := os.ReadFile("../docs/durabledir.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, ok := strings.Cut(string(text), "<!-- "+mark+":")
+	table, _, ended := strings.Cut(rest, "<!-- end of "+mark+" -->")
+	if !ok || !ended {
+		t.Fatalf("no table %q in the docs", mark)
+	}
+	var rows [][]string
+	for line := range strings.Lines(table) {
+		cells := strings.Split(strings.TrimSpace(line), " | ")
+		if len(cells) < 2 {
+			continue
+		}
+		cells[0] = strings.TrimPrefix(cells[0], "| ")
+		cells[len(cells)-1] = strings.TrimSuffix(cells[len(cells)-1], " |")
+		rows = append(rows, cells)
+	}
+	return rows[1:] // without the heading
+}
+
+func TestScopeWordsAreExact(t *testing.T) {
+	for _, word := range []string{"full", "DATA", " Full", "none", "0"} {
+		for _, pair := range [][2]string{{word, ""}, {"", word}} {
+			if _, _, err := ParseScopes(pair[0], pair[1]); !errors.Is(err, errdefs.ErrInvalidArgument) {
+				t.Errorf("ParseScopes(%q): error %v, want ErrInvalidArgument", pair, err)
+			}
+		}
 	}
 }
 
