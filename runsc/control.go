@@ -54,7 +54,8 @@ type Control struct {
 func (r *Runsc) Control(id string) *Control { return &Control{runsc: r, id: id} }
 
 // Freeze stops every task of the sandbox and returns when all have stopped.
-// Freezing nests: each Freeze wants its Thaw.
+// Freezing nests: each Freeze wants its Thaw. A Freeze that ended with ctx may
+// have taken effect.
 func (c *Control) Freeze(ctx context.Context) error { return c.call(ctx, methodPause, nil, nil) }
 
 // Thaw undoes one Freeze.
@@ -187,8 +188,12 @@ func (c *Control) call(ctx context.Context, method string, arg, result any) erro
 	return c.callUnbounded(ctx, method, arg, result)
 }
 
-// callUnbounded makes one call; when ctx ends, the connection is closed under it.
+// callUnbounded makes one call; when ctx ends, the connection is closed under
+// it, and whether the call took effect is not known.
 func (c *Control) callUnbounded(ctx context.Context, method string, arg, result any) error {
+	if ctx.Err() != nil {
+		return c.explain(ctx, method, ctx.Err())
+	}
 	socket, err := c.connect()
 	if err != nil {
 		return err
