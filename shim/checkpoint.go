@@ -110,6 +110,7 @@ func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) e
 	}
 	seat, err := s.takeSeat(&job.Seat{
 		Mode: job.Restore, Dir: i.dir, Store: i.store, CacheDir: filepath.Join(s.cfg.StateDir, "cache"), Cgroups: cgroup.Own(),
+		Control: s.seatControl(),
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("restore without the gofer")

@@ -101,6 +101,7 @@ func (s *sandbox) cleanUp() error {
 			log.L.WithError(err).Debug("give the network namespace its addresses back")
 		}
 	}
+	_ = os.Remove(s.seatControl()) // what a killed gofer has left
 	if err := os.RemoveAll(s.scratch); err != nil {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}

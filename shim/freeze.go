@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/runsc"
 )
 
@@ -18,6 +19,8 @@ import (
 // believed to run does. On success thaw must be called, unless the sandbox is
 // deleted.
 func (s *sandbox) freeze(ctx context.Context) (thaw func(), err error) {
+	// A save waits until every page of the last restore has come.
+	s.setPace(ctx, job.PaceFull)
 	err = s.control.Freeze(ctx)
 	bySubcommand := errors.Is(err, runsc.ErrUnsupported)
 	if bySubcommand {

@@ -85,6 +85,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 	}
 	clock.mark("ready")
+	sb.setPace(ctx, sb.cfg.Hydrate)
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}

@@ -75,6 +75,7 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 		return fmt.Errorf("start container %s from snapshot %s: %w", c.id, sb.origin.manifest.ID, err)
 	}
 	clock.mark("ready")
+	sb.setPace(ctx, sb.cfg.Hydrate)
 	sb.setReport("Restore", clock.phases)
 	return nil
 }

@@ -19,6 +19,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/ateom/ateom/artifacts/job"
 )
 
 // Where the configuration is looked for.
@@ -48,6 +50,9 @@ type Config struct {
 	Stores map[string]Store `toml:"stores"`
 	// CheckpointIO chooses who moves checkpoint bytes: "gofer" (default) or "files".
 	CheckpointIO CheckpointIO `toml:"checkpoint-io"`
+	// Hydrate says how pages that nobody waits for are loaded once a sandbox is
+	// ready: "full" (default) as fast as it goes, "lazy" at a trickle.
+	Hydrate job.Pace `toml:"hydrate"`
 }
 
 // CheckpointIO says who moves the bytes of a checkpoint.
@@ -76,6 +81,7 @@ func Default() *Config {
 		StateDir:     "/var/lib/ateom",
 		RunDir:       "/run/ateom",
 		CheckpointIO: Gofer,
+		Hydrate:      job.PaceFull,
 	}
 }
 
@@ -150,6 +156,9 @@ func (c *Config) resolve() error {
 	}
 	if c.CheckpointIO != Gofer && c.CheckpointIO != Files {
 		return fmt.Errorf("checkpoint-io: want %q or %q, got %q: %w", Gofer, Files, c.CheckpointIO, errdefs.ErrInvalidArgument)
+	}
+	if c.Hydrate != job.PaceFull && c.Hydrate != job.PaceLazy {
+		return fmt.Errorf("hydrate: want %q or %q, got %q: %w", job.PaceFull, job.PaceLazy, c.Hydrate, errdefs.ErrInvalidArgument)
 	}
 	if c.RunscFlags["overlay2"] == "none" {
 		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
