@@ -153,4 +153,3 @@ func TestExitsForgetsTheOldest(t *testing.T) {
 		t.Errorf("the newest exit = %d, %v, want the last that was told", status, err)
 	}
 }
-
