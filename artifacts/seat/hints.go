@@ -121,7 +121,11 @@ func (h *hints) keep(ctx context.Context, body []byte) error {
 	if !ok {
 		return nil
 	}
-	if err := h.image.store.Create(ctx, key, body); err != nil && !errdefs.IsAlreadyExists(err) {
+	err = h.image.store.Create(ctx, key, body)
+	if errdefs.IsAlreadyExists(err) || errdefs.IsPermissionDenied(err) {
+		return nil // somebody was first, or this node may only read
+	}
+	if err != nil {
 		return err
 	}
 	return nil

@@ -66,7 +66,7 @@ func fetchLazily(t testing.TB, url string, id artifacts.ID) string {
 }
 
 func TestSandboxWakesFromAStoreBeforeItsPagesHaveArrived(t *testing.T) {
-	s := newSandbox(t, "-random=24")
+	s := newSandbox(t, "-random=64") // eight seconds at the lazy pace
 	s.start()
 	before := s.ask("touch")
 	draft, err := s.save()
@@ -90,7 +90,7 @@ func TestSandboxWakesFromAStoreBeforeItsPagesHaveArrived(t *testing.T) {
 		t.Fatalf("the guest has nonce %q, want %q", got.Nonce, before.Nonce)
 	}
 	if st := tell(t, control, job.SeatControl{Pace: job.PaceFull}); st.Moved == st.Total {
-		t.Error("everything was read before the first answer")
+		t.Errorf("everything was read before the first answer: %+v", st)
 	}
 	before.Counter++
 	sameMemory(t, before, s.ask("sum"))

@@ -48,10 +48,12 @@ type reader struct {
 	order   order
 	waited  chan *restoreOp
 	ahead   chan *restoreOp
-	done    chan stateio.Completion
-	ctx     context.Context
-	cancel  context.CancelFunc
-	workers sync.WaitGroup
+	// released are those of ahead whose turn it is.
+	released chan *restoreOp
+	done     chan stateio.Completion
+	ctx      context.Context
+	cancel   context.CancelFunc
+	workers  sync.WaitGroup
 }
 
 // A restoreOp is one read of runsc's.
@@ -79,6 +81,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 		maxBytes: restoreBytes,
 		waited:   make(chan *restoreOp, restoreParallel),
 		ahead:    make(chan *restoreOp, restoreParallel),
+		released: make(chan *restoreOp),
 		done:     make(chan stateio.Completion, restoreParallel),
 		ctx:      ctx,
 		cancel:   cancel,
@@ -90,6 +93,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 	if h != nil {
 		h.begin(ctx, src)
 	}
+	r.workers.Go(r.pace)
 	for range src.parallel() {
 		r.workers.Go(r.work)
 	}
@@ -168,42 +172,57 @@ func (r *reader) work() {
 
 // next returns the read to serve next, and nil when the reader is closed.
 func (r *reader) next() *restoreOp {
+	select {
+	case op := <-r.waited:
+		return op
+	default:
+	}
+	select {
+	case op := <-r.waited:
+		return op
+	case op := <-r.released:
+		return op
+	case <-r.ctx.Done():
+		return nil
+	}
+}
+
+// pace releases the reads that nobody waits for, one by one, until the reader
+// is closed.
+func (r *reader) pace() {
 	for {
 		select {
-		case op := <-r.waited:
-			return op
-		default:
-		}
-		if len(r.ahead) == 0 {
-			select {
-			case op := <-r.waited:
-				return op
-			case op := <-r.ahead:
-				return op
-			case <-r.ctx.Done():
-				return nil
+		case op := <-r.ahead:
+			if !r.hold() {
+				return
 			}
+			select {
+			case r.released <- op:
+			case <-r.ctx.Done():
+				return
+			}
+		case <-r.ctx.Done():
+			return
 		}
+	}
+}
+
+// hold waits until the pacer lets a read through, and returns false when the
+// reader is closed.
+func (r *reader) hold() bool {
+	for {
 		delay, changed := r.pacer.delay(time.Now())
 		if delay == 0 {
-			select {
-			case op := <-r.ahead:
-				return op
-			default:
-				continue // another worker took it
-			}
+			return true
 		}
 		timer := time.NewTimer(delay)
 		select {
-		case op := <-r.waited:
-			timer.Stop()
-			return op
 		case <-timer.C:
 		case <-changed:
 			timer.Stop()
 		case <-r.ctx.Done():
 			timer.Stop()
-			return nil
+			return false
 		}
 	}
 }
