@@ -21,7 +21,7 @@ func tell(t testing.TB, path string, in job.SeatControl) job.SeatStatus {
 	conn, err := net.Dial("unix", path)
 	must(t, err)
 	defer conn.Close()
-	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 	must(t, json.NewEncoder(conn).Encode(in))
 	var st job.SeatStatus
 	must(t, json.NewDecoder(bufio.NewReader(conn)).Decode(&st))
@@ -54,7 +54,7 @@ func TestControlRefusesWhatItDoesNotKnow(t *testing.T) {
 			conn, err := net.Dial("unix", path)
 			must(t, err)
 			defer conn.Close()
-			must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+			must(t, conn.SetDeadline(time.Now().Add(30*time.Second)))
 			if _, err := io.WriteString(conn, tc.line); err != nil {
 				return // hung up already
 			}

@@ -122,7 +122,7 @@ func TestDamagedPagesNeverReachTheGuest(t *testing.T) {
 	if st := readStatus(t, statusFile); st.Code != "data_loss" || !strings.Contains(st.Error, "of part pages") {
 		t.Errorf("status has code %q, error %q", st.Code, st.Error)
 	}
-	if err := poll(10*time.Second, func() error {
+	if err := poll(30*time.Second, func() error {
 		if out, err := s.run("state", s.id); err != nil || !strings.Contains(out, `"stopped"`) {
 			return fmt.Errorf("state %s: %v", out, err)
 		}

@@ -245,7 +245,7 @@ func TestRemoteSourceTriesAgain(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fast := bucket.Policy{Attempts: 5, First: time.Millisecond, Longest: time.Millisecond, Idle: 10 * time.Second}
+			fast := bucket.Policy{Attempts: 5, First: time.Millisecond, Longest: time.Millisecond, Idle: 30 * time.Second}
 			s, content, _ := remote(t, 2<<20, func(b bucket.Store) bucket.Store {
 				return bucket.Retry(&troubledStore{Store: b, trouble: trouble}, fast)
 			}, nil)

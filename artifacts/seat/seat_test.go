@@ -139,7 +139,7 @@ func TestGoferEntersItsOwnCgroup(t *testing.T) {
 		must(t, os.Mkdir(dir, 0o755))
 		t.Cleanup(func() {
 			// The kernel needs a moment to let go of a process that has ended.
-			if err := poll(10*time.Second, func() error { return unix.Rmdir(dir) }); err != nil {
+			if err := poll(30*time.Second, func() error { return unix.Rmdir(dir) }); err != nil {
 				t.Errorf("remove cgroup %s: %v", dir, err)
 			}
 		})
