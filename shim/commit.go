@@ -188,7 +188,7 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		release()
 		return nil, nil, err
 	}
-	captured, err := g.Await(job.Captured, nil)
+	_, err = g.Await(job.Captured, nil)
 	if err = errors.Join(err, work.Wait()); err != nil {
 		release()
 		return nil, nil, err
@@ -200,7 +200,7 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		return nil, nil, err
 	}
 	m.Parent = sb.parent(plan.store)
-	m.Parts = append(saved, captured.Parts...)
+	m.Parts = saved // the upload adds the volumes
 	return m, release, nil
 }
 

@@ -15,7 +15,7 @@
 //	gofer → Event{Kind: Ready}
 //	shim    freezes the sandbox
 //	shim  → Request{Verb: Capture}
-//	gofer → Event{Kind: Captured, Parts: …}      (volumes are in the draft's durable/)
+//	gofer → Event{Kind: Captured}                (no file of a volume matters any more)
 //	shim    thaws the sandbox
 //	shim  → Request{Verb: Upload, Manifest: …}   (everything but the parts' store side)
 //	gofer → Event{Kind: Progress} …
@@ -113,7 +113,7 @@ type Event struct {
 	Phase string `json:"phase,omitempty"`
 	Bytes int64  `json:"bytes,omitempty"`
 	Total int64  `json:"total,omitempty"`
-	// Parts of a Seal or Capture.
+	// Parts of a Seal.
 	Parts []artifacts.Part `json:"parts,omitempty"`
 	// Manifest as it stands in the store (Upload, Fetch).
 	Manifest *artifacts.Manifest `json:"manifest,omitempty"`

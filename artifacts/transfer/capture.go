@@ -7,8 +7,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
-	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"github.com/ateom/ateom/artifacts"
@@ -19,61 +19,61 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// tarPath is where a volume's archive waits for its compression, which does
-// not happen while the sandbox is frozen.
-func tarPath(dir, volume string) string { return local.DurablePath(dir, volume) + ".capture" }
+// beginVolumes starts the capture of volumes that may be in use: what rests in
+// them is read now, so that the freeze that follows lasts only for what
+// changes meanwhile. The caller closes the passes, those returned with an
+// error included.
+func beginVolumes(ctx context.Context, dir string, volumes []job.Volume) ([]*durabledir.Pass, error) {
+	spool := filepath.Dir(local.DurablePath(dir, "volume"))
+	passes := make([]*durabledir.Pass, len(volumes))
+	return passes, eachVolume(ctx, volumes, func(ctx context.Context, i int) (err error) {
+		if err := artifacts.CheckVolumeName(volumes[i].Name); err != nil {
+			return err
+		}
+		passes[i], err = durabledir.Begin(ctx, volumes[i].Path, nil, durabledir.PassOptions{Spool: spool})
+		return err
+	})
+}
 
-// Capture copies volumes into the draft in dir as archives. The sandbox must
-// be frozen meanwhile, so it does no more than that: no digest, no
-// compression. The parts have name, encoding, size and files only; the
-// sentences say what could not be kept. What it makes is scratch, not durable.
-func Capture(ctx context.Context, dir string, volumes []job.Volume) ([]artifacts.Part, []string, error) {
-	parts := make([]artifacts.Part, len(volumes))
-	reports := make([]durabledir.Report, len(volumes))
+// settleVolumes fixes what the passes capture; the sandbox is frozen meanwhile.
+func settleVolumes(ctx context.Context, volumes []job.Volume, passes []*durabledir.Pass) error {
+	return eachVolume(ctx, volumes, func(ctx context.Context, i int) error { return passes[i].Settle(ctx) })
+}
+
+// eachVolume calls f for every volume, a few at a time.
+func eachVolume(ctx context.Context, volumes []job.Volume, f func(ctx context.Context, i int) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(max(2, runtime.GOMAXPROCS(0)))
 	for i, v := range volumes {
-		group.Go(func() (err error) {
-			parts[i], reports[i], err = captureVolume(ctx, dir, v)
-			return err
+		group.Go(func() error {
+			if err := f(ctx, i); err != nil {
+				return fmt.Errorf("capture volume %q: %w", v.Name, err)
+			}
+			return nil
 		})
 	}
-	if err := group.Wait(); err != nil {
-		return nil, nil, err
-	}
-	var warnings []string
-	for i, r := range reports {
-		for _, w := range r.Warnings {
-			warnings = append(warnings, fmt.Sprintf("volume %q: %s", volumes[i].Name, w))
-		}
-		for _, s := range r.Skipped {
-			warnings = append(warnings, fmt.Sprintf("volume %q: skipped %s", volumes[i].Name, s))
-		}
-	}
-	return parts, warnings, nil
+	return group.Wait()
 }
 
-func captureVolume(ctx context.Context, dir string, v job.Volume) (artifacts.Part, durabledir.Report, error) {
-	if err := artifacts.CheckVolumeName(v.Name); err != nil {
-		return artifacts.Part{}, durabledir.Report{}, fmt.Errorf("capture volume: %w", err)
+// closePasses closes those that were begun.
+func closePasses(passes []*durabledir.Pass) {
+	for _, p := range passes {
+		if p != nil {
+			p.Close()
+		}
 	}
-	f, err := createScratch(tarPath(dir, v.Name))
-	if err != nil {
-		return artifacts.Part{}, durabledir.Report{}, fmt.Errorf("capture volume %q: %w", v.Name, err)
+}
+
+// notes returns what a report says of a volume that could not be kept.
+func notes(volume string, r durabledir.Report) []string {
+	var warnings []string
+	for _, w := range r.Warnings {
+		warnings = append(warnings, fmt.Sprintf("volume %q: %s", volume, w))
 	}
-	defer f.Close()
-	report, err := durabledir.Capture(ctx, v.Path, f, durabledir.CaptureOptions{})
-	if err != nil {
-		return artifacts.Part{}, report, fmt.Errorf("capture volume %q: %w", v.Name, err)
+	for _, s := range r.Skipped {
+		warnings = append(warnings, fmt.Sprintf("volume %q: skipped %s", volume, s))
 	}
-	info, err := f.Stat()
-	if err != nil {
-		return artifacts.Part{}, report, fmt.Errorf("capture volume %q: %w", v.Name, err)
-	}
-	return artifacts.Part{
-		Name: artifacts.DurablePrefix + v.Name, Encoding: artifacts.TarZstd,
-		Size: info.Size(), Files: report.Files,
-	}, report, nil
+	return warnings
 }
 
 // createScratch makes a private file, or empties the one of an attempt before.
@@ -81,47 +81,37 @@ func createScratch(path string) (*os.File, error) {
 	return os.OpenFile(path, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 }
 
-// compressVolume turns a captured archive into what the store will hold and
-// completes its part. The caller closes the file.
-func compressVolume(ctx context.Context, dir, volume string, part *artifacts.Part, p *Meter) (*os.File, error) {
-	in, err := os.Open(tarPath(dir, volume))
-	if err != nil {
-		return nil, err
-	}
-	defer in.Close()
+// packVolume writes what a pass has captured as the object that the store will
+// hold, and returns it with its part. The caller closes the file.
+func packVolume(ctx context.Context, dir, volume string, pass *durabledir.Pass, p *Meter) (_ *os.File, _ artifacts.Part, _ durabledir.Report, err error) {
+	part := artifacts.Part{Name: artifacts.DurablePrefix + volume, Encoding: artifacts.TarZstd}
 	out, err := createScratch(local.DurablePath(dir, volume))
 	if err != nil {
-		return nil, err
+		return nil, part, durabledir.Report{}, err
 	}
-	if err := compressArchive(ctx, out, in, part, p); err != nil {
-		out.Close()
-		return nil, err
-	}
-	if err := os.Remove(in.Name()); err != nil {
-		out.Close()
-		return nil, err
-	}
-	return out, nil
-}
-
-// compressArchive copies in to out through zstd and sets the part's sizes and digests.
-func compressArchive(ctx context.Context, out io.Writer, in io.Reader, part *artifacts.Part, p *Meter) error {
+	defer func() {
+		if err != nil {
+			out.Close()
+		}
+	}()
 	stored := &hashWriter{w: out, h: sha256.New()}
 	encoder, err := zstd.NewWriter(stored, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithWindowSize(tarWindow))
 	if err != nil {
-		return err
+		return nil, part, durabledir.Report{}, err
 	}
 	plain := &hashWriter{w: encoder, h: sha256.New()}
-	if _, err := io.Copy(plain, &meteredReader{ctx: ctx, r: in, p: p}); err != nil {
+	report, err := pass.Finish(ctx, &meteredWriter{ctx: ctx, w: plain, p: p})
+	if err != nil {
 		encoder.Close()
-		return err
+		return nil, part, report, err
 	}
 	if err := encoder.Close(); err != nil {
-		return err
+		return nil, part, report, err
 	}
+	part.Files = report.Files
 	part.Size, part.Digest = plain.n, artifacts.Digest(plain.h.Sum(nil))
 	part.StoredSize, part.StoredDigest = stored.n, artifacts.Digest(stored.h.Sum(nil))
-	return nil
+	return out, part, report, nil
 }
 
 // tarWindow is how far back an archive's compression looks, in bytes. A reader

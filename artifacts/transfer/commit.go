@@ -15,6 +15,7 @@ import (
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/durabledir"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
@@ -24,8 +25,9 @@ import (
 // (see Sweep), so a commit cannot lose what it refers to.
 const MaxCommit = 12 * time.Hour
 
-// A Commit puts one snapshot into a store: NewCommit looks at the store,
-// Capture copies the volumes while the sandbox is frozen, Upload does the rest.
+// A Commit puts one snapshot into a store: NewCommit looks at the store and
+// reads what rests in the volumes, Capture fixes the volumes while the sandbox
+// is frozen, Upload does the rest. Close must be called.
 type Commit struct {
 	store   bucket.Store
 	id      artifacts.ID
@@ -34,10 +36,12 @@ type Commit struct {
 	volumes []job.Volume
 	started time.Time
 
-	image  string // the snapshot or draft that has the image: dir, or another
-	parts  []artifacts.Part
-	known  *view
-	copied bool
+	image    string // the snapshot or draft that has the image: dir, or another
+	passes   []*durabledir.Pass
+	parts    []artifacts.Part
+	warnings []string
+	known    *view
+	settled  bool
 }
 
 // NewCommit begins a commit of scope into s: it makes sure that the store
@@ -65,15 +69,21 @@ func NewCommit(ctx context.Context, s bucket.Store, r *job.Request) (*Commit, []
 	if !errors.Is(err, errdefs.ErrNotFound) {
 		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
 	}
-	if r.Parent == "" || r.Scope != artifacts.Full {
-		return c, nil, nil
+	var warnings []string
+	if r.Parent != "" && r.Scope == artifacts.Full {
+		if warnings, err = c.readParent(ctx, r.Parent); err != nil {
+			return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
+		}
 	}
-	warning, err := c.readParent(ctx, r.Parent)
-	if err != nil {
+	if c.passes, err = beginVolumes(ctx, c.dir, c.volumes); err != nil {
+		c.Close()
 		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
 	}
-	return c, warning, nil
+	return c, warnings, nil
 }
+
+// Close gives up what the capture holds. It may be called at any time.
+func (c *Commit) Close() { closePasses(c.passes) }
 
 func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string, error) {
 	m, err := Get(ctx, c.store, parent)
@@ -90,20 +100,23 @@ func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string,
 	return nil, nil
 }
 
-// Capture copies the volumes; the sandbox is frozen meanwhile. image, if not
-// empty, is the local snapshot whose checkpoint image is to be committed. The
-// parts have no digests yet.
-func (c *Commit) Capture(ctx context.Context, image string) ([]artifacts.Part, []string, error) {
+// Capture fixes the state of the volumes; the sandbox is frozen meanwhile.
+// image, if not empty, is the local snapshot whose checkpoint image is to be
+// committed.
+func (c *Commit) Capture(ctx context.Context, image string) error {
 	if image != "" {
 		c.image = image
 	}
-	parts, warnings, err := Capture(ctx, c.dir, c.volumes)
-	if err != nil {
-		return nil, nil, fmt.Errorf("commit snapshot %s: %w", c.id, err)
+	if err := settleVolumes(ctx, c.volumes, c.passes); err != nil {
+		return fmt.Errorf("commit snapshot %s: %w", c.id, err)
 	}
-	c.parts, c.copied = parts, true
-	return parts, warnings, nil
+	c.settled = true
+	return nil
 }
+
+// Warnings are sentences about what could not be kept of the volumes. They are
+// complete when Upload has returned.
+func (c *Commit) Warnings() []string { return c.warnings }
 
 // Upload sends the captured volumes and the image's chunks, then the recipes,
 // then the manifest: m with the parts as they stand in the store. Only that
@@ -119,7 +132,7 @@ func (c *Commit) Upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*
 
 func (c *Commit) upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*artifacts.Manifest, error) {
 	switch {
-	case !c.copied:
+	case !c.settled:
 		return nil, fmt.Errorf("nothing is captured yet: %w", errdefs.ErrFailedPrecondition)
 	case m == nil || m.ID != c.id || m.Scope != c.scope:
 		return nil, fmt.Errorf("the manifest is not this commit's: %w", errdefs.ErrInvalidArgument)
@@ -159,14 +172,14 @@ func (c *Commit) upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*
 func (c *Commit) sendVolumes(ctx context.Context, p *Meter) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(4)
-	for i := range c.parts {
-		p.grow(c.parts[i].Size)
+	for i, pass := range c.passes {
 		volume := c.volumes[i].Name
-		f, err := compressVolume(ctx, c.dir, volume, &c.parts[i], p)
+		f, part, report, err := packVolume(ctx, c.dir, volume, pass, p)
 		if err != nil {
 			return errors.Join(fmt.Errorf("compress volume %q: %w", volume, err), group.Wait())
 		}
-		part := c.parts[i]
+		c.parts = append(c.parts, part)
+		c.warnings = append(c.warnings, notes(volume, report)...)
 		group.Go(func() error {
 			defer f.Close()
 			if err := c.store.Put(ctx, artifacts.VolumeKey(c.id, volume), f, part.StoredSize); err != nil {

@@ -56,4 +56,22 @@ func (r *meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// A meteredWriter tells a Meter of a stream whose length nobody knows before
+// its end, and ends with its context.
+type meteredWriter struct {
+	ctx context.Context
+	w   io.Writer
+	p   *Meter
+}
+
+func (w *meteredWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := w.w.Write(p)
+	w.p.grow(int64(n))
+	w.p.add(int64(n))
+	return n, err
+}
+
 func digestOf(data []byte) artifacts.Digest { return sha256.Sum256(data) }

@@ -167,17 +167,17 @@ func (s *session) commit(ctx context.Context, r *job.Request) (*job.Event, error
 	if err != nil {
 		return nil, err
 	}
+	defer c.Close()
 	if err := s.send(&job.Event{Kind: job.Ready, Warnings: warnings}); err != nil {
 		return nil, err
 	}
 	if r, err = s.expect(ctx, job.Capture); err != nil {
 		return nil, err
 	}
-	parts, captureWarnings, err := c.Capture(ctx, r.Dir)
-	if err != nil {
+	if err := c.Capture(ctx, r.Dir); err != nil {
 		return nil, err
 	}
-	if err := s.send(&job.Event{Kind: job.Captured, Parts: parts, Warnings: captureWarnings}); err != nil {
+	if err := s.send(&job.Event{Kind: job.Captured}); err != nil {
 		return nil, err
 	}
 	if r, err = s.expect(ctx, job.Upload); err != nil {
@@ -187,7 +187,7 @@ func (s *session) commit(ctx context.Context, r *job.Request) (*job.Event, error
 	if err != nil {
 		return nil, err
 	}
-	return &job.Event{Kind: job.Done, Manifest: m, Warnings: append(warnings, captureWarnings...)}, nil
+	return &job.Event{Kind: job.Done, Manifest: m, Warnings: append(warnings, c.Warnings()...)}, nil
 }
 
 func (s *session) expect(ctx context.Context, verb job.Verb) (*job.Request, error) {

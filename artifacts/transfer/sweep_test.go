@@ -87,7 +87,8 @@ func TestSweepSparesWhatACommitMayRefer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, _, err := c.Capture(t.Context(), ""); err != nil {
+	defer c.Close()
+	if err := c.Capture(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := Remove(t.Context(), s, first.ID); err != nil {

@@ -191,7 +191,8 @@ func (n *node) tryCommit(ctx context.Context, s bucket.Store, scope artifacts.Sc
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, _, err := c.Capture(ctx, ""); err != nil {
+	defer c.Close()
+	if err := c.Capture(ctx, ""); err != nil {
 		return nil, 0, err
 	}
 	m := manifest(id, scope)

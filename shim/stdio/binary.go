@@ -8,8 +8,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"net/url"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,65 +24,69 @@ const loggerReadyLimit = 10 * time.Second
 func isBinary(uri string) bool { return strings.HasPrefix(uri, "binary://") }
 
 // openBinary starts the logging binary that c.Stdout names and connects both
-// outputs to it. It ends by itself when its inputs end.
-func (s *Streams) openBinary(ctx context.Context, c Config) error {
+// outputs to it. It ends by itself when its inputs end. The returned ends are
+// closed with s.
+func (s *Streams) openBinary(ctx context.Context, c Config) (stdout, stderr *os.File, err error) {
 	u, err := parseURI(c.Stdout)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	outR, outW, err := os.Pipe()
-	if err != nil {
-		return err
+	var theirs []*os.File
+	defer func() {
+		for _, f := range theirs {
+			f.Close()
+		}
+	}()
+	var ours [2]*os.File
+	for i := range ours {
+		r, w, err := os.Pipe()
+		if err != nil {
+			return nil, nil, err
+		}
+		theirs, ours[i] = append(theirs, r), w
+		s.closers = append(s.closers, w)
 	}
-	s.closers = append(s.closers, outW)
-	errR, errW, err := os.Pipe()
-	if err != nil {
-		outR.Close()
-		return err
-	}
-	s.closers = append(s.closers, errW)
 	readyR, readyW, err := os.Pipe()
 	if err != nil {
-		outR.Close()
-		errR.Close()
-		return err
+		return nil, nil, err
 	}
 	defer readyR.Close()
+	theirs = append(theirs, readyW)
 
-	var args []string
-	for name, values := range u.Query() {
-		args = append(args, name)
-		if len(values) > 0 && values[0] != "" {
-			args = append(args, values[0])
-		}
+	cmd := exec.Command(u.Path, loggerArgs(u.Query())...)
+	cmd.Env = []string{"CONTAINER_ID=" + c.ID, "CONTAINER_NAMESPACE=" + c.Namespace}
+	cmd.ExtraFiles = theirs
+	if err := cmd.Start(); err != nil {
+		return nil, nil, fmt.Errorf("start logging binary %s: %w", u.Path, err)
 	}
-	cmd := exec.Command(u.Path, args...)
-	cmd.Env = append(os.Environ(), "CONTAINER_ID="+c.ID, "CONTAINER_NAMESPACE="+c.Namespace)
-	cmd.ExtraFiles = []*os.File{outR, errR, readyW}
-	err = cmd.Start()
-	outR.Close()
-	errR.Close()
+	// Only the logger's own end of it says that it is ready.
 	readyW.Close()
-	if err != nil {
-		return fmt.Errorf("start logging binary %s: %w", u.Path, err)
-	}
 	// Whoever reaps this process's children reaps the logger; this only frees
 	// what the os package holds.
 	go cmd.Wait()
 
 	if err := awaitReady(ctx, readyR); err != nil {
 		cmd.Process.Kill()
-		return fmt.Errorf("logging binary %s: %w", u.Path, err)
+		return nil, nil, fmt.Errorf("logging binary %s: %w", u.Path, err)
 	}
-	s.Stdout, s.Stderr = outW, errW
-	return nil
+	return ours[0], ours[1], nil
+}
+
+// loggerArgs turns a query into arguments, each name followed by its value, in
+// the order of the names.
+func loggerArgs(query url.Values) []string {
+	var args []string
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		args = append(args, name, query.Get(name))
+	}
+	return args
 }
 
 // awaitReady waits until the other end is closed or written to.
 func awaitReady(ctx context.Context, r *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, loggerReadyLimit)
 	defer cancel()
-	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(time.Unix(1, 0)) })
+	stop := context.AfterFunc(ctx, func() { r.SetReadDeadline(past) })
 	defer stop()
 	_, err := r.Read(make([]byte, 1))
 	if err != nil && !errors.Is(err, io.EOF) {

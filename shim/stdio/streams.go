@@ -50,10 +50,9 @@ func Open(ctx context.Context, c Config) (_ *Streams, err error) {
 		}
 	}()
 	if c.Terminal {
-		if s.Terminal, err = openTerminal(c.Stdin, c.Stdout); err != nil {
+		if err := s.openTerminal(ctx, c); err != nil {
 			return nil, err
 		}
-		s.closers = append(s.closers, s.Terminal)
 		return s, nil
 	}
 	if c.Stdin != "" {
@@ -62,15 +61,37 @@ func Open(ctx context.Context, c Config) (_ *Streams, err error) {
 		}
 	}
 	if isBinary(c.Stdout) {
-		return s, s.openBinary(ctx, c)
+		if s.Stdout, s.Stderr, err = s.openBinary(ctx, c); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
-	if s.Stdout, err = s.openOutput(c.Stdout); err != nil {
+	if s.Stdout, err = s.openOutput(c.Stdout, openInherited); err != nil {
 		return nil, fmt.Errorf("open stdout %s: %w", c.Stdout, err)
 	}
-	if s.Stderr, err = s.openOutput(c.Stderr); err != nil {
+	if s.Stderr, err = s.openOutput(c.Stderr, openInherited); err != nil {
 		return nil, fmt.Errorf("open stderr %s: %w", c.Stderr, err)
 	}
 	return s, nil
+}
+
+// openTerminal opens the streams that the shim joins with a terminal. The
+// terminal comes last of the closers, so that it is closed first.
+func (s *Streams) openTerminal(ctx context.Context, c Config) (err error) {
+	var stdout *os.File
+	if isBinary(c.Stdout) {
+		stdout, _, err = s.openBinary(ctx, c)
+	} else {
+		stdout, err = s.openOutput(c.Stdout, openFifo)
+	}
+	if err != nil {
+		return fmt.Errorf("open stdout %s: %w", c.Stdout, err)
+	}
+	if s.Terminal, err = newTerminal(c.Stdin, stdout); err != nil {
+		return fmt.Errorf("open stdin %s: %w", c.Stdin, err)
+	}
+	s.closers = append(s.closers, s.Terminal)
+	return nil
 }
 
 // openStdin opens the FIFO for the process to read, and an end for writing
@@ -90,8 +111,9 @@ func (s *Streams) openStdin(uri string) error {
 	return nil
 }
 
-// openOutput opens an output stream that is no logging binary.
-func (s *Streams) openOutput(uri string) (*os.File, error) {
+// openOutput opens an output stream that is no logging binary. openEnd opens a
+// FIFO for who is to write it: openInherited for a process, openFifo for the shim.
+func (s *Streams) openOutput(uri string, openEnd func(string, int) (*os.File, error)) (*os.File, error) {
 	if uri == "" {
 		return nil, nil
 	}
@@ -111,7 +133,7 @@ func (s *Streams) openOutput(uri string) (*os.File, error) {
 		s.closers = append(s.closers, keeper)
 		// The process's own end must not be readable: on a save the sentry
 		// drains every pipe that it can read from.
-		if f, err = openInherited(u.Path, unix.O_WRONLY); err != nil {
+		if f, err = openEnd(u.Path, unix.O_WRONLY); err != nil {
 			return nil, err
 		}
 	case "file":

@@ -6,11 +6,11 @@ package stdio
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"sync"
 	"time"
 
-	"github.com/containerd/console"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,129 +20,171 @@ const copyBuffer = 4 << 10
 // drainLimit bounds how long Close waits for output that is still to come.
 const drainLimit = 2 * time.Second
 
-// A Terminal joins a pseudo terminal with two FIFOs. Its master may be
-// replaced: a sandbox that is paused loses its terminal and gets a new one
-// when it resumes, while the FIFOs, and what is typed meanwhile, stay.
+// past is a deadline that wakes up whoever waits.
+var past = time.Unix(1, 0)
+
+// A Terminal joins a pseudo terminal with the streams of a Config. Its master
+// may be replaced: a sandbox that is paused loses its terminal and gets a new
+// one when it resumes, while the streams, and what is typed meanwhile, stay.
+//
+// What was handed to a master and not yet read by the process behind it goes
+// with the master.
 type Terminal struct {
 	stdin  *os.File // nil if there is none
 	typed  *os.File // keeps stdin from end of file
-	stdout *os.File
-	keeper *os.File
+	stdout io.Writer
 
 	mu     sync.Mutex
-	master *os.File
-	size   console.WinSize
-	// changed is closed, and made anew, whenever master changes.
+	master *os.File // gets the input; nil while there is none
+	held   bool     // the input waits although there is a master
+	size   unix.Winsize
+	// changed is closed, and made anew, whenever master or held changes.
 	changed chan struct{}
-	closed  chan struct{}
-	once    sync.Once
-	out     sync.WaitGroup // copies from a master to stdout
-	in      sync.WaitGroup // the copy from stdin
+	// drained is closed when all output of the newest master is copied.
+	drained chan struct{}
+	// copied are the masters whose output is still being copied.
+	copied map[*os.File]struct{}
+
+	closed chan struct{}
+	once   sync.Once
+	out    sync.WaitGroup // copies from a master to stdout
+	in     sync.WaitGroup // the copy from stdin
 }
 
-func openTerminal(stdin, stdout string) (_ *Terminal, err error) {
-	t := &Terminal{changed: make(chan struct{}), closed: make(chan struct{})}
-	defer func() {
-		if err != nil {
-			t.Close()
-		}
-	}()
-	if stdout != "" {
-		path, err := fifoPath(stdout)
-		if err != nil {
-			return nil, err
-		}
-		if t.keeper, err = openFifo(path, unix.O_RDWR); err != nil {
-			return nil, fmt.Errorf("open stdout: %w", err)
-		}
-		if t.stdout, err = openFifo(path, unix.O_WRONLY); err != nil {
-			return nil, fmt.Errorf("open stdout: %w", err)
-		}
+// newTerminal returns a terminal without a master. stdout, which may be nil,
+// stays the caller's; stdin, a FIFO's path or empty, is the terminal's own.
+func newTerminal(stdin string, stdout *os.File) (*Terminal, error) {
+	t := &Terminal{
+		stdout:  io.Discard,
+		changed: make(chan struct{}),
+		copied:  map[*os.File]struct{}{},
+		closed:  make(chan struct{}),
 	}
-	if stdin != "" {
-		path, err := fifoPath(stdin)
-		if err != nil {
-			return nil, err
-		}
-		if t.stdin, err = openFifo(path, unix.O_RDONLY); err != nil {
-			return nil, fmt.Errorf("open stdin: %w", err)
-		}
-		if t.typed, err = openFifo(path, unix.O_WRONLY); err != nil {
-			return nil, fmt.Errorf("open stdin: %w", err)
-		}
-		t.in.Go(t.copyIn)
+	if stdout != nil {
+		t.stdout = stdout
 	}
+	if stdin == "" {
+		return t, nil
+	}
+	path, err := fifoPath(stdin)
+	if err != nil {
+		return nil, err
+	}
+	if t.stdin, err = openFifo(path, unix.O_RDONLY); err != nil {
+		return nil, err
+	}
+	if t.typed, err = openFifo(path, unix.O_WRONLY); err != nil {
+		t.stdin.Close()
+		return nil, err
+	}
+	t.in.Go(t.copyIn)
 	return t, nil
 }
 
-// Attach makes master the terminal's other side and owns it from now on. The
-// window gets the last size that Resize was told.
+// Attach makes master the terminal's other side and owns it from now on. It
+// must be in non-blocking mode. The process behind an earlier master must be
+// gone; what it has still written comes first. The window gets the last size
+// that Resize was told.
 func (t *Terminal) Attach(master *os.File) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.replace(master)
-	if t.size != (console.WinSize{}) {
-		if err := resize(master, t.size); err != nil {
-			return err
-		}
+	select {
+	case <-t.closed:
+		master.Close()
+		return fmt.Errorf("attach terminal: %w", os.ErrClosed)
+	default:
 	}
-	t.out.Go(func() { t.copyOut(master) })
-	return nil
+	if err := master.SetDeadline(time.Time{}); err != nil {
+		master.Close()
+		return fmt.Errorf("attach terminal: %w", err)
+	}
+	previous, drained := t.drained, make(chan struct{})
+	t.drained = drained
+	t.copied[master] = struct{}{}
+	t.out.Go(func() {
+		defer close(drained)
+		defer t.forget(master)
+		if previous != nil {
+			<-previous
+		}
+		t.copyOut(master)
+	})
+	t.direct(master, false)
+	if t.size == (unix.Winsize{}) {
+		return nil
+	}
+	return resize(master, t.size)
 }
 
-// Detach waits until all output of the present master is copied and closes it.
-// The process behind it must be gone.
+// Detach takes the present master away: from now on input waits for another
+// one. The process behind it must be gone. What it has still written is copied
+// in the background, however long the reader takes.
 func (t *Terminal) Detach() {
-	t.out.Wait()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.replace(nil)
+	t.direct(nil, false)
+}
+
+// HoldInput lets the input wait, because the process behind the master will
+// not read it any more, until ReleaseInput or the next Attach.
+func (t *Terminal) HoldInput() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.direct(t.master, true)
+}
+
+// ReleaseInput undoes HoldInput.
+func (t *Terminal) ReleaseInput() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.direct(t.master, false)
 }
 
 // Resize sets the size of the window, now and for masters to come.
 func (t *Terminal) Resize(width, height uint32) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.size = console.WinSize{Width: uint16(width), Height: uint16(height)}
+	t.size = unix.Winsize{Col: uint16(width), Row: uint16(height)}
 	if t.master == nil {
 		return nil
 	}
 	return resize(t.master, t.size)
 }
 
-func resize(master *os.File, size console.WinSize) error {
+func resize(master *os.File, size unix.Winsize) error {
 	raw, err := master.SyscallConn()
 	if err != nil {
-		return err
+		return fmt.Errorf("resize terminal: %w", err)
 	}
 	var ioctlErr error
-	err = raw.Control(func(fd uintptr) {
-		ioctlErr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &unix.Winsize{Row: size.Height, Col: size.Width})
-	})
-	if err == nil {
-		err = ioctlErr
-	}
-	if err != nil {
+	err = raw.Control(func(fd uintptr) { ioctlErr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &size) })
+	if err = errors.Join(err, ioctlErr); err != nil {
 		return fmt.Errorf("resize terminal: %w", err)
 	}
 	return nil
 }
 
 // copyOut ends with the error (EIO) that a master gives when the last user of
-// its replica is gone. With no stdout it discards.
+// its replica is gone. A process must not stop because nobody can be told what
+// it writes: after a failure the rest is read and dropped.
 func (t *Terminal) copyOut(master *os.File) {
-	buf := make([]byte, copyBuffer)
-	for {
-		n, err := master.Read(buf)
-		if n > 0 && t.stdout != nil {
-			if _, err := t.stdout.Write(buf[:n]); err != nil {
-				return
-			}
-		}
-		if err != nil {
-			return
-		}
+	if _, err := io.CopyBuffer(writerOnly{t.stdout}, readerOnly{master}, make([]byte, copyBuffer)); err != nil {
+		_, _ = io.CopyBuffer(writerOnly{io.Discard}, readerOnly{master}, make([]byte, copyBuffer))
 	}
+}
+
+// readerOnly and writerOnly keep io.CopyBuffer to its buffer.
+type (
+	readerOnly struct{ io.Reader }
+	writerOnly struct{ io.Writer }
+)
+
+// forget closes a master whose output is copied.
+func (t *Terminal) forget(master *os.File) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.copied, master)
+	master.Close()
 }
 
 // copyIn hands what is typed to the present master, and keeps it while there is none.
@@ -161,21 +203,23 @@ func (t *Terminal) copyIn() {
 			}
 			w, err := master.Write(rest)
 			rest = rest[w:]
-			if err != nil {
+			// A passed deadline means that direct wants this to look again.
+			if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 				gone = master
 			}
 		}
 	}
 }
 
-// next returns the present master, or waits for one if there is none or if it
-// is still the one that has gone. It returns nil when the terminal is closed.
+// next returns the master that takes input, or waits for one if there is none
+// or if it is still the one that has gone. It returns nil when the terminal is
+// closed.
 func (t *Terminal) next(gone *os.File) *os.File {
 	for {
 		t.mu.Lock()
-		master, changed := t.master, t.changed
+		master, held, changed := t.master, t.held, t.changed
 		t.mu.Unlock()
-		if master != nil && master != gone {
+		if master != nil && master != gone && !held {
 			return master
 		}
 		select {
@@ -186,12 +230,16 @@ func (t *Terminal) next(gone *os.File) *os.File {
 	}
 }
 
-// replace sets the master and wakes who waits for another; t.mu is held.
-func (t *Terminal) replace(master *os.File) {
+// direct decides where input goes and wakes copyIn up, which may wait for that
+// or be in the middle of a write that nobody takes; t.mu is held.
+func (t *Terminal) direct(master *os.File, held bool) {
 	if t.master != nil {
-		t.master.Close()
+		_ = t.master.SetWriteDeadline(past) // fails only if it is closed
 	}
-	t.master = master
+	t.master, t.held = master, held
+	if master != nil && !held {
+		_ = master.SetWriteDeadline(time.Time{})
+	}
 	close(t.changed)
 	t.changed = make(chan struct{})
 }
@@ -207,26 +255,34 @@ func (t *Terminal) closeStdin() error {
 	return nil
 }
 
-// Close ends all copying and closes everything. Output that is still in the
-// terminal is copied first, if the process behind it is gone.
+// Close ends all copying and closes the masters. Output that is still in a
+// terminal is copied first, for a bounded time: somebody in the background may
+// hold on to the terminal for ever, and nobody may read what is copied.
 func (t *Terminal) Close() error {
 	t.once.Do(func() {
-		close(t.closed)
 		t.mu.Lock()
-		master := t.master
+		close(t.closed) // no Attach from here on
 		t.mu.Unlock()
-		if master != nil {
-			// Somebody in the background may hold on to the terminal for ever.
-			stop := time.AfterFunc(drainLimit, func() { master.Close() })
-			t.out.Wait()
-			stop.Stop()
-		}
-		for _, f := range []*os.File{master, t.stdin, t.typed, t.stdout, t.keeper} {
-			if f != nil {
-				f.Close()
-			}
+		stop := time.AfterFunc(drainLimit, t.abandonOutput)
+		t.out.Wait()
+		stop.Stop()
+		if t.stdin != nil {
+			t.stdin.Close()
+			t.typed.Close()
 		}
 		t.in.Wait()
 	})
 	return nil
+}
+
+// abandonOutput ends all copying of output.
+func (t *Terminal) abandonOutput() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if f, ok := t.stdout.(*os.File); ok {
+		_ = f.SetWriteDeadline(past) // a plain file has none, and needs none
+	}
+	for master := range t.copied {
+		master.Close()
+	}
 }
