@@ -4,9 +4,9 @@
 package bucket
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"iter"
 
@@ -17,10 +17,12 @@ import (
 )
 
 const (
-	// singleShot is the size up to which an object goes in one request.
+	// singleShot is the size up to which an object goes to S3 in one request.
 	// Smaller than that there is nothing to resume, and no server's multipart
 	// code is in the way.
 	singleShot = 64 << 20
+	// maxBuffer bounds the driver's copy of what it sends elsewhere.
+	maxBuffer = 16 << 20
 	// contentType is what every object has: the stores attach no meaning to it.
 	contentType = "application/octet-stream"
 )
@@ -91,14 +93,15 @@ func (s *cloudStore) Put(ctx context.Context, key string, body io.ReaderAt, size
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	return newError(s.url, "put", key, s.write(ctx, key, body, size, false))
+	b := newBody(ctx, body, size)
+	return b.explain(newError(s.url, "put", key, s.write(ctx, key, b, false)))
 }
 
 func (s *cloudStore) Create(ctx context.Context, key string, data []byte) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	err := newError(s.url, "create", key, s.write(ctx, key, readerAt(data), int64(len(data)), true))
+	err := newError(s.url, "create", key, s.write(ctx, key, newBody(ctx, bytes.NewReader(data), int64(len(data))), true))
 	var e *Error
 	if errors.As(err, &e) && errors.Is(e.Class, errdefs.ErrFailedPrecondition) {
 		e.Class, e.Detail = errdefs.ErrAlreadyExists, ""
@@ -107,27 +110,22 @@ func (s *cloudStore) Create(ctx context.Context, key string, data []byte) error 
 }
 
 // write sends an object in one request where it can.
-func (s *cloudStore) write(ctx context.Context, key string, body io.ReaderAt, size int64, create bool) error {
+func (s *cloudStore) write(ctx context.Context, key string, b *body, create bool) error {
 	// An upload that fails while its body is read must not be completed.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	section := io.NewSectionReader(body, 0, size)
-	if s.s3 != nil && size <= singleShot {
-		return s.putS3(ctx, key, section, create)
+	if s.s3 != nil && b.size <= singleShot {
+		return s.putS3(ctx, key, b.section(), create)
 	}
 	opts := &blob.WriterOptions{ContentType: contentType, IfNotExist: create, DisableContentTypeDetection: true}
-	if size <= singleShot {
-		opts.BufferSize = -1 // of no use: the body can be read again
-	}
+	// The driver sends what fits into its buffer in one request, and only when
+	// the body has ended well.
+	opts.BufferSize = int(min(b.size+1, maxBuffer))
 	w, err := s.bucket.NewWriter(ctx, s.prefix+key, opts)
 	if err != nil {
 		return err
 	}
-	n, err := io.Copy(w, section)
-	if err == nil && n != size {
-		err = fmt.Errorf("body has %d bytes instead of %d", n, size)
-	}
-	if err != nil {
+	if _, err := io.Copy(w, b.section()); err != nil {
 		cancel()
 		return errors.Join(err, ignoreCanceled(w.Close()))
 	}

@@ -7,7 +7,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"iter"
@@ -15,8 +14,6 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
-
-	"github.com/containerd/errdefs"
 )
 
 // A fileStore is a directory: an object's key is its path. gocloud.dev's own
@@ -94,19 +91,20 @@ func (s *fileStore) Put(ctx context.Context, key string, body io.ReaderAt, size 
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	return newError(s.url, "put", key, s.write(ctx, key, body, size, s.root.Rename))
+	b := newBody(ctx, body, size)
+	return b.explain(newError(s.url, "put", key, s.write(key, b, s.root.Rename)))
 }
 
 func (s *fileStore) Create(ctx context.Context, key string, data []byte) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	return newError(s.url, "create", key, s.write(ctx, key, bytes.NewReader(data), int64(len(data)), s.root.Link))
+	return newError(s.url, "create", key, s.write(key, newBody(ctx, bytes.NewReader(data), int64(len(data))), s.root.Link))
 }
 
 // write puts the object beside its place, makes it durable, and then into its
 // place with commit, which is a rename or, where nothing may be replaced, a link.
-func (s *fileStore) write(ctx context.Context, key string, body io.ReaderAt, size int64, commit func(from, to string) error) error {
+func (s *fileStore) write(key string, b *body, commit func(from, to string) error) error {
 	dir := path.Dir(key)
 	if err := s.makeDirs(dir); err != nil {
 		return err
@@ -117,17 +115,13 @@ func (s *fileStore) write(ctx context.Context, key string, body io.ReaderAt, siz
 	}
 	defer s.root.Remove(temp) // gone already after a rename
 	defer f.Close()
-	n, err := io.Copy(f, &contextReader{ctx: ctx, r: io.NewSectionReader(body, 0, size)})
-	if err == nil && n != size {
-		err = fmt.Errorf("body has %d bytes instead of %d: %w", n, size, errdefs.ErrFailedPrecondition)
+	if _, err := io.Copy(f, b.section()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
 	}
-	if err == nil {
-		err = ctx.Err()
-	}
-	if err != nil {
+	if err := b.ctx.Err(); err != nil {
 		return err
 	}
 	if err := commit(temp, key); err != nil {

@@ -4,10 +4,7 @@
 package bucket
 
 import (
-	"bytes"
-	"context"
 	"crypto/rand"
-	"io"
 	"io/fs"
 	"slices"
 	"strings"
@@ -40,19 +37,3 @@ func sortName(e fs.DirEntry) string {
 
 // randomName returns a name that nobody else has.
 func randomName() string { return rand.Text() }
-
-// A contextReader ends with its context.
-type contextReader struct {
-	ctx context.Context
-	r   io.Reader
-}
-
-func (r *contextReader) Read(p []byte) (int, error) {
-	if err := r.ctx.Err(); err != nil {
-		return 0, err
-	}
-	return r.r.Read(p)
-}
-
-// readerAt reads from data.
-func readerAt(data []byte) io.ReaderAt { return bytes.NewReader(data) }

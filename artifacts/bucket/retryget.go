@@ -127,6 +127,9 @@ func ReadAll(ctx context.Context, s Store, key string, max int64) ([]byte, error
 // ReadRange fills p from an object at offset. The error is ErrDataLoss where the object ends before.
 func ReadRange(ctx context.Context, s Store, key string, offset int64, p []byte) error {
 	r, err := s.Get(ctx, key, offset, int64(len(p)))
+	if errors.Is(err, errdefs.ErrOutOfRange) {
+		return fmt.Errorf("read %s from store %s: it ends before %d: %w", key, s, offset, errdefs.ErrDataLoss)
+	}
 	if err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Store interface {
 	// Get opens length bytes of an object from offset on; a negative length
 	// means all that follow. The reader ends early where the object does: the
 	// caller counts. The caller closes it. ErrNotFound: no such object.
+	// ErrOutOfRange, or a reader without bytes: offset is not inside of it.
 	Get(ctx context.Context, key string, offset, length int64) (io.ReadCloser, error)
 
 	// Put writes a whole object, size bytes of body, over whatever is there.

@@ -1,0 +1,7 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+// Package storetest says what a bucket.Store must do, as a suite that every
+// implementation runs, and starts the real S3 and GCS servers to run it
+// against. It is for tests only.
+package storetest
