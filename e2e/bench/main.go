@@ -37,7 +37,7 @@ type options struct {
 
 // tools are the binaries that peers need.
 type tools struct {
-	runsc, containerd, shim string
+	runsc, containerd, shim, s3 string
 }
 
 func main() {
@@ -79,6 +79,7 @@ func parse(args []string) (options, error) {
 	fs.StringVar(&o.tools.runsc, "runsc", "bin/runsc", "the runsc `binary` of all peers")
 	fs.StringVar(&o.tools.containerd, "containerd", "bin/tools/containerd", "the containerd `binary` of the peer ateom")
 	fs.StringVar(&o.tools.shim, "shim", "bin/containerd-shim-ateom-v1", "the shim `binary` of the peer ateom")
+	fs.StringVar(&o.tools.s3, "s3", "bin/tools/versitygw", "the S3 server `binary` of rows about buckets")
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}

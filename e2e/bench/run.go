@@ -129,7 +129,13 @@ func setUp(ctx context.Context, dir string, o options) (*rows.Bench, error) {
 		Missing: map[string]string{},
 		Memhog:  memhog, Quick: o.quick, Log: os.Stderr,
 	}
-	for _, s := range []peers.Script{peers.Raw, peers.Hand, peers.HandPlus} {
+	bucket, err := peers.NewBucket(ctx, o.tools.s3, filepath.Join(dir, "s3"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "rows about buckets will fail:", err)
+	} else {
+		b.Ground.Bucket = bucket
+	}
+	for _, s := range peers.Scripts {
 		p, err := peers.NewRunsc(b.Ground, s)
 		if err != nil {
 			b.Missing[s.Name] = err.Error()
@@ -153,6 +159,9 @@ func tearDown(b *rows.Bench) error {
 		if err := p.Close(); err != nil {
 			errs = append(errs, fmt.Errorf("close %s: %w", name, err))
 		}
+	}
+	if b.Ground.Bucket != nil {
+		errs = append(errs, b.Ground.Bucket.Close())
 	}
 	return errors.Join(append(errs, lab.RemoveCgroups(b.Ground.Cgroup))...)
 }

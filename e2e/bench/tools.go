@@ -13,7 +13,7 @@ import (
 // resolve makes paths absolute. Without runsc there is nothing to measure; of
 // the others, a missing one is a missing peer.
 func (t *tools) resolve() error {
-	for _, p := range []*string{&t.runsc, &t.containerd, &t.shim} {
+	for _, p := range []*string{&t.runsc, &t.containerd, &t.shim, &t.s3} {
 		abs, err := filepath.Abs(*p)
 		if err != nil {
 			return err

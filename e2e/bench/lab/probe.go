@@ -49,15 +49,19 @@ func NewClient(addr string) *Client {
 // Get asks for path until it is answered with 200, with at least period
 // between the beginnings of two attempts, and decodes the answer into v.
 func (c *Client) Get(ctx context.Context, path string, period time.Duration, v any) error {
+	var last error
 	for {
 		next := time.After(period)
 		err := c.once(ctx, path, v)
 		if err == nil {
 			return nil
 		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("wait for %s%s: %w (last answer: %w)", c.base, path, ctx.Err(), err)
+			return fmt.Errorf("wait for %s%s: %w (last answer: %w)", c.base, path, ctx.Err(), last)
 		case <-next:
 		}
 	}

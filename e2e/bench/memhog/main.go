@@ -48,12 +48,12 @@ func main() {
 	seed := flag.Uint64("seed", 1, "what the memory's content is derived from")
 	listen := flag.String("listen", ":8080", "answer HTTP here")
 	dir := flag.String("dir", "/data", "write files below this directory")
-	pulsing := flag.Bool("pulse", false, "watch the wall clock")
+	pulse := flag.Duration("pulse", 0, "watch the wall clock, with this much rest between two looks")
 	clock := flag.String("clock", "", "with -pulse, store the wall clock into this file")
 	door := flag.String("door", ":8081", "with -pulse, the port that opens after a freeze")
 	flag.Parse()
-	if *pulsing {
-		p, err := newPulse(*clock, *door)
+	if *pulse > 0 {
+		p, err := newPulse(*pulse, *clock, *door)
 		if err != nil {
 			log.Fatal(err)
 		}

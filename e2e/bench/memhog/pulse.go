@@ -16,10 +16,6 @@ import (
 	"unsafe"
 )
 
-// beat is how long a pulse rests between two looks at the clock: what it
-// tells is true to about this.
-const beat = 50 * time.Microsecond
-
 // asleep is the gap after which a pulse takes itself to have been frozen:
 // longer than a busy machine keeps a thread from running.
 const asleep = 50 * time.Millisecond
@@ -27,6 +23,9 @@ const asleep = 50 * time.Millisecond
 // A pulse looks at the wall clock without end, and so knows when the program
 // stood still.
 type pulse struct {
+	// beat is how long it rests between two looks: what it tells is true to
+	// about this.
+	beat   time.Duration
 	shared *atomic.Int64 // what the host sees; may be nil
 
 	mu      sync.Mutex
@@ -40,8 +39,8 @@ type pulse struct {
 
 // newPulse starts a pulse. If path is not empty, the latest time is stored in
 // that file, which it makes: nanoseconds since 1970 in native byte order.
-func newPulse(path, door string) (*pulse, error) {
-	p := &pulse{door: door}
+func newPulse(beat time.Duration, path, door string) (*pulse, error) {
+	p := &pulse{beat: beat, door: door}
 	if path != "" {
 		var err error
 		if p.shared, err = mapClock(path); err != nil {
@@ -62,7 +61,7 @@ func (p *pulse) run() {
 		}
 		p.note(time.Duration(now - last))
 		last = now
-		time.Sleep(beat)
+		time.Sleep(p.beat)
 	}
 }
 

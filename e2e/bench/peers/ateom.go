@@ -35,8 +35,6 @@ type Ateom struct {
 	Containerd string
 	// Shim is containerd-shim-ateom-v1; ateom-gofer lies beside it.
 	Shim string
-	// Stores by name, for rows that commit.
-	Stores map[string]string
 }
 
 // ateomPeer is this project in a containerd of its own.
@@ -61,8 +59,11 @@ func NewAteom(ctx context.Context, g *Ground, a Ateom) (_ Peer, err error) {
 		return nil, err
 	}
 	config := fmt.Sprintf("runsc = %q\nstate-dir = %q\nrun-dir = %q\n", g.Runsc, p.state, filepath.Join(p.dir, "run"))
-	for name, url := range a.Stores {
-		config += fmt.Sprintf("[stores.%s]\nurl = %q\n", name, url)
+	if g.Bucket != nil {
+		config += fmt.Sprintf("[stores.%s]\nurl = %q\n[stores.%[1]s.env]\n", storeName, g.Bucket.URL())
+		for k, v := range g.Bucket.Env() {
+			config += fmt.Sprintf("%s = %q\n", k, v)
+		}
 	}
 	configPath := filepath.Join(p.dir, "config.toml")
 	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {

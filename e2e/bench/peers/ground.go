@@ -26,6 +26,8 @@ type Ground struct {
 	Runsc string
 	// Cgroup is the name below which sandboxes have their cgroups.
 	Cgroup string
+	// Bucket that Commits go to; nil where there is no server.
+	Bucket *Bucket
 
 	nets int
 }

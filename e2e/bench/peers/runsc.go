@@ -28,13 +28,22 @@ type Script struct {
 	Background bool
 	// Poll is how often readiness is asked for.
 	Poll time.Duration
+	// Upload is the client that a Commit sends with: "rclone", "aws", or none:
+	// then it stops at what lies on the disk.
+	Upload string
+	// TarFlags of a Commit's tar.
+	TarFlags string
 }
 
 // The scripts that rows compare with.
 var (
 	Raw      = Script{Name: "raw", Poll: time.Millisecond}
-	Hand     = Script{Name: "hand", Delete: true, Poll: 100 * time.Millisecond}
+	Hand     = Script{Name: "hand", Delete: true, Poll: 100 * time.Millisecond, Upload: "rclone"}
 	HandPlus = Script{Name: "hand+", Delete: true, Background: true, Poll: time.Millisecond}
+	HandAWS  = Script{Name: "hand (aws)", Delete: true, Poll: 100 * time.Millisecond, Upload: "aws"}
+	HandTarS = Script{Name: "hand (tar -S)", Delete: true, Poll: 100 * time.Millisecond, Upload: "rclone", TarFlags: "-S"}
+	// Scripts are all of them.
+	Scripts = []Script{Raw, Hand, HandPlus, HandAWS, HandTarS}
 )
 
 // runscPeer drives the runsc binary as a script would.
@@ -47,7 +56,7 @@ type runscPeer struct {
 
 // NewRunsc returns a peer that follows s.
 func NewRunsc(g *Ground, s Script) (Peer, error) {
-	file := strings.ReplaceAll(s.Name, "+", "p")
+	file := fileName(s.Name)
 	p := &runscPeer{Script: s, ground: g, root: filepath.Join(g.Dir, "root-"+file)}
 	if err := os.MkdirAll(p.root, 0o700); err != nil {
 		return nil, err
@@ -55,6 +64,11 @@ func NewRunsc(g *Ground, s Script) (Peer, error) {
 	var err error
 	p.account, err = lab.NewAccount(g.Cgroup + "-" + file)
 	return p, err
+}
+
+// fileName makes a peer's name fit for paths and ids.
+func fileName(name string) string {
+	return strings.NewReplacer("+", "p", " ", "-", "(", "", ")", "").Replace(name)
 }
 
 func (p *runscPeer) Name() string          { return p.Script.Name }
@@ -66,7 +80,7 @@ func (p *runscPeer) Close() error {
 }
 
 func (p *runscPeer) Prepare(_ context.Context, w Workload) (Sandbox, error) {
-	plot, err := p.ground.plot(strings.ReplaceAll(p.Script.Name, "+", "p"), w)
+	plot, err := p.ground.plot(fileName(p.Script.Name), w)
 	if err != nil {
 		return nil, err
 	}
@@ -80,8 +94,9 @@ func (p *runscPeer) Prepare(_ context.Context, w Workload) (Sandbox, error) {
 // runscSandbox is one container of a runscPeer.
 type runscSandbox struct {
 	*plot
-	peer  *runscPeer
-	image string
+	peer    *runscPeer
+	image   string
+	commits int
 }
 
 func (s *runscSandbox) Image() string       { return s.image }

@@ -29,8 +29,9 @@ type Bench struct {
 	// Log takes a line for each step.
 	Log io.Writer
 
-	naps  map[string]results
-	colds map[string]results
+	naps     map[string]results
+	colds    map[string]results
+	lineages map[string]results
 }
 
 // A Row knows how to measure one line of the table.
@@ -46,6 +47,9 @@ func All() []Row {
 		{1, "Pause, request to freeze", freezeRow},
 		{2, "Pause until the memory is freed", pauseRow},
 		{4, "local Resume of 1 GiB", resumeRow},
+		{6, "Commit Full of 1 GiB", commitRow},
+		{7, "Commit again after a change of 1 %", recommitRow},
+		{8, "Commit again, nothing changed", idleRow},
 		{12, "readiness: port open to return", readyRow},
 		{13, "eight Resumes at once", manyRow},
 		{16, "cold start through the shim", coldRow},

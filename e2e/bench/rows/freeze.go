@@ -24,7 +24,7 @@ func (b *Bench) pulsing(mib int) peers.Workload {
 	w := b.memhog(mib)
 	w.Name = fmt.Sprintf("pulse%d", mib)
 	w.Share = "/share"
-	w.Program.Args = append(w.Program.Args, "-pulse", "-clock=/share/clock")
+	w.Program.Args = append(w.Program.Args, "-pulse=50us", "-clock=/share/clock")
 	return w
 }
 

@@ -21,7 +21,7 @@ func readyRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"until the Resume, whose readiness probe (tcpSocket) waits for the port, returns."}
 	w := b.memhog(0)
 	w.Name = "door"
-	w.Program.Args = append(w.Program.Args, "-pulse", "-door=:8081")
+	w.Program.Args = append(w.Program.Args, "-pulse=50us", "-door=:8081")
 	w.Annotations = map[string]string{"ateom.dev/readiness": `[{"tcpSocket":{"port":8081},"periodSeconds":1,"failureThreshold":30}]`}
 	got := contest{bench: b, workload: w, names: []string{ateom}, iterations: b.iterations(15, 50), what: "tcpSocket",
 		units: map[string]string{noticing: "ms"}, step: noticeOnce}.run(ctx)
