@@ -52,7 +52,7 @@ func (s *restorer) finishSpecial(h *paxtar.Header, base string) error {
 		}
 	}
 	if h.Type != paxtar.Symlink {
-		if err := chmodSpecial(s.parent, base, h.Mode); err != nil {
+		if err := chmodSpecial(s.parent.root, base, h.Mode); err != nil {
 			return fmt.Errorf("change mode to %#o: %w", h.Mode, err)
 		}
 	}

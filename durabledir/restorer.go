@@ -8,15 +8,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/durabledir/paxtar"
 )
 
-// A restorer makes the entries of an archive, in order. Small files are
-// created in order and filled by several writers.
+// A restorer makes the entries of an archive, in order. Small files are left
+// to several writers.
 type restorer struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
@@ -26,7 +28,7 @@ type restorer struct {
 	report Report
 
 	// parent is the directory of the last entry, named dir.
-	parent root
+	parent *sharedDir
 	dir    string
 
 	top     bool              // whether the root's own entry has come
@@ -37,29 +39,58 @@ type restorer struct {
 	ignored map[string]string // names of extended attributes, and the first entry that has one
 }
 
-// A pending file is created and to be filled.
+// A pending file is still to be made.
 type pending struct {
 	*paxtar.Header
-	fd  int
-	buf *[]byte
+	dir  *sharedDir
+	base string
+	buf  *[]byte
+}
+
+// A sharedDir is closed when its last user releases it.
+type sharedDir struct {
+	root
+	users atomic.Int32
+}
+
+func share(r root) *sharedDir {
+	d := &sharedDir{root: r}
+	d.users.Store(1)
+	return d
+}
+
+func (d *sharedDir) hold() *sharedDir {
+	d.users.Add(1)
+	return d
+}
+
+func (d *sharedDir) release() {
+	if d.users.Add(-1) == 0 {
+		d.close()
+	}
 }
 
 func newRestorer(ctx context.Context, top root, in *paxtar.Reader, opts RestoreOptions) *restorer {
 	ctx, cancel := context.WithCancelCause(ctx)
 	return &restorer{
-		ctx: ctx, cancel: cancel, root: top, parent: top, dir: ".", in: in, opts: opts,
+		ctx: ctx, cancel: cancel, root: top, dir: ".", in: in, opts: opts,
 		files: make(chan *pending, opts.writers()), ignored: map[string]string{},
 	}
 }
 
 func (s *restorer) run() error {
-	for range s.opts.writers() {
-		s.writers.Go(s.fill)
+	here, err := s.root.openDir(".")
+	if err != nil {
+		return err
 	}
-	err := s.readAll()
+	s.parent = share(here)
+	for range s.opts.writers() {
+		s.writers.Go(s.write)
+	}
+	err = s.readAll()
 	close(s.files)
 	s.writers.Wait()
-	closeBut(s.parent.fd, s.root.fd)
+	s.parent.release()
 	if failed := context.Cause(s.ctx); failed != nil {
 		return failed // what stopped the reading, if anything did
 	}
@@ -172,58 +203,60 @@ func (s *restorer) enter(dir string) error {
 	}
 	from, name := s.root, dir
 	if len(dir) > len(s.dir) && dir[:len(s.dir)] == s.dir && dir[len(s.dir)] == '/' {
-		from, name = s.parent, dir[len(s.dir)+1:]
+		from, name = s.parent.root, dir[len(s.dir)+1:]
 	}
 	next, err := from.openDir(name)
 	if err != nil {
 		return err
 	}
-	closeBut(s.parent.fd, s.root.fd)
-	s.parent, s.dir = next, dir
+	s.parent.release()
+	s.parent, s.dir = share(next), dir
 	return nil
 }
 
-// file creates a regular file and reads its content.
+// file reads a regular file. Large and sparse ones are made at once.
 func (s *restorer) file(h *paxtar.Header, base string) error {
-	fd, err := openat2(s.parent.fd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
-	if err != nil {
-		return err
-	}
 	if h.Size > maxSmall || h.Sparse {
-		defer unix.Close(fd)
-		if err := s.stream(h, fd); err != nil {
-			return err
-		}
-		return s.finishFile(h, fd)
+		return s.makeFile(h, s.parent.root, base, func(fd int) error { return s.stream(h, fd) })
 	}
-	p := &pending{Header: h, fd: fd, buf: buffers.Get().(*[]byte)}
-	*p.buf = append((*p.buf)[:0], make([]byte, h.Size)...)
+	p := &pending{Header: h, base: base, buf: buffers.Get().(*[]byte)}
+	*p.buf = slices.Grow((*p.buf)[:0], int(h.Size))[:h.Size]
 	if _, err := io.ReadFull(s.in, *p.buf); err != nil {
-		unix.Close(fd)
 		return err
 	}
+	p.dir = s.parent.hold()
 	select {
 	case s.files <- p:
 		return nil
 	case <-s.ctx.Done():
-		unix.Close(fd)
+		p.dir.release()
 		return context.Cause(s.ctx)
 	}
 }
 
-// fill is one writer.
-func (s *restorer) fill() {
+// write is one writer.
+func (s *restorer) write() {
 	for p := range s.files {
-		err := writeFull(p.fd, *p.buf, 0)
-		if err == nil {
-			err = s.finishFile(p.Header, p.fd)
-		}
-		unix.Close(p.fd)
+		err := s.makeFile(p.Header, p.dir.root, p.base, func(fd int) error { return writeFull(fd, *p.buf, 0) })
+		p.dir.release()
 		buffers.Put(p.buf)
 		if err != nil {
 			s.cancel(s.explain(p.Header, err))
 		}
 	}
+}
+
+// makeFile makes a regular file that does not exist yet.
+func (s *restorer) makeFile(h *paxtar.Header, dir root, base string, fill func(fd int) error) error {
+	fd, err := openat2(dir.fd, base, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := fill(fd); err != nil {
+		return err
+	}
+	return s.finishFile(h, fd)
 }
 
 // stream copies the content of a large or sparse file to where it belongs.
