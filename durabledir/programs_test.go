@@ -188,7 +188,7 @@ func postgresCluster(t *testing.T) {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	single := func(cluster string) *exec.Cmd {
-		return as(exec.Command(postgresBin("postgres"), "--single", "-D", cluster, "postgres"))
+		return as(exec.Command(postgresBin("postgres"), "--single", "-D", cluster, "-c", "dynamic_shared_memory_type=mmap", "postgres"))
 	}
 	cmd := single(cluster)
 	in, err := cmd.StdinPipe()
