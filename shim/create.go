@@ -92,7 +92,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	if first {
-		if err := sb.fetchOrigin(ctx, c, &undo); err != nil {
+		if err := sb.fetchOrigin(ctx, c); err != nil {
 			return nil, err
 		}
 	}

@@ -10,8 +10,10 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
@@ -54,8 +56,18 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 			return err
 		}
 	}
-	o := &origin{dir: filepath.Join(s.cfg.StateDir, "origins", s.namespace, s.id)}
-	o.release = func() { os.RemoveAll(o.dir) }
+	// What is fetched is never published here: it is a draft as long as it lives.
+	draft, err := s.local.NewDraft(artifacts.NewID(time.Now()))
+	if err != nil {
+		return fmt.Errorf("start from a snapshot: %w", err)
+	}
+	o := &origin{dir: draft.Dir()}
+	o.release = func() {
+		if err := draft.Abort(); err != nil {
+			log.G(ctx).WithError(err).Warn("remove a fetched snapshot")
+		}
+	}
+	s.origin = o
 	if checkpoint != "" {
 		// What Checkpoint wrote for containerd is a store with one snapshot.
 		o.store = job.Store{URL: fileURL(checkpoint)}
@@ -74,25 +86,17 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 		o.store = job.Store{Name: name, URL: st.URL, Env: st.Env}
 	}
 	o.manifest = &artifacts.Manifest{ID: id}
-	s.origin = o
 	return nil
 }
 
 // fetchOrigin brings the snapshot's local side and fills the DurableDirs, which
 // are empty directories by now. A snapshot that could not be used here is
 // refused before pages move.
-func (s *sandbox) fetchOrigin(ctx context.Context, c *container, undo *undoList) error {
+func (s *sandbox) fetchOrigin(ctx context.Context, c *container) error {
 	o := s.origin
 	if o == nil || o.local {
 		return nil
 	}
-	if err := os.RemoveAll(o.dir); err != nil { // what a crash left
-		return fmt.Errorf("fetch snapshot %s: %w", o.manifest.ID, err)
-	}
-	if err := os.MkdirAll(o.dir, 0o700); err != nil {
-		return fmt.Errorf("fetch snapshot %s: %w", o.manifest.ID, err)
-	}
-	undo.add("remove what was fetched", func(context.Context) error { return os.RemoveAll(o.dir) })
 	request := &job.Request{
 		Verb: job.Fetch, Dir: o.dir, Store: o.store, ID: o.manifest.ID, Volumes: s.volumeList(),
 		Lazy: s.cfg.CheckpointIO == config.Gofer,

@@ -13,6 +13,7 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ateom/ateom/artifacts"
@@ -114,6 +115,12 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	}
 	if s.local, err = local.Open(cfg.StateDir); err != nil {
 		return nil, err
+	}
+	// What other shims have left when they died; a draft in use stays.
+	if swept, err := s.local.Sweep(); err != nil {
+		log.L.WithError(err).Warn("sweep the local store")
+	} else if len(swept) > 0 {
+		log.L.WithField("drafts", swept).Info("removed what a crash had left")
 	}
 	return s, nil
 }

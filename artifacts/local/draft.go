@@ -19,6 +19,7 @@ import (
 type Draft struct {
 	store *Store
 	id    artifacts.ID
+	lock  *os.File // says to Sweep that somebody works on it
 }
 
 // NewDraft makes the directory of a draft, with image, recipes and durable in
@@ -42,7 +43,11 @@ func (s *Store) NewDraft(id artifacts.ID) (*Draft, error) {
 			return nil, fmt.Errorf("make draft of snapshot %s: %w", id, err)
 		}
 	}
-	return &Draft{store: s, id: id}, nil
+	f, err := lock(dir)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("make draft of snapshot %s: %w", id, err), s.disk.removeAll(dir))
+	}
+	return &Draft{store: s, id: id, lock: f}, nil
 }
 
 // Dir returns the draft's directory, absolute.
@@ -67,6 +72,7 @@ func (d *Draft) Publish(m *artifacts.Manifest) (*Snapshot, error) {
 	if err := d.publish(data); err != nil {
 		return nil, fmt.Errorf("publish snapshot %s: %w", d.id, err)
 	}
+	d.lock.Close()
 	return &Snapshot{Manifest: m, Dir: d.store.snapshotDir(d.id)}, nil
 }
 
@@ -102,6 +108,7 @@ func (d *Draft) publish(manifest []byte) error {
 
 // Abort deletes the draft. Aborting what is published or gone is no error.
 func (d *Draft) Abort() error {
+	defer d.lock.Close()
 	if err := d.store.disk.removeAll(d.Dir()); err != nil {
 		return fmt.Errorf("abort draft of snapshot %s: %w", d.id, err)
 	}
