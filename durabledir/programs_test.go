@@ -188,7 +188,7 @@ func postgresCluster(t *testing.T) {
 		t.Fatalf("initdb: %v\n%s", err, out)
 	}
 	single := func(cluster string) *exec.Cmd {
-		return as(exec.Command(postgresBin("postgres"), "--single", "-D", cluster, "-c", "dynamic_shared_memory_type=mmap", "postgres"))
+		return as(exec.Command(postgresBin("postgres"), "--single", "-D", cluster, "postgres"))
 	}
 	cmd := single(cluster)
 	in, err := cmd.StdinPipe()
@@ -203,8 +203,10 @@ func postgresCluster(t *testing.T) {
 	answer(t, lines, "answer 12345")
 	freeze(t, cmd.Process.Pid)
 	settle(t, pass)
-	must(t, cmd.Process.Kill())
-	cmd.Wait()
+	must(t, cmd.Process.Signal(syscall.SIGCONT))
+	must(t, in.Close()) // it writes all its tables and ends
+	io.Copy(io.Discard, out)
+	must(t, cmd.Wait())
 	archive := finish(t, pass)
 
 	to := subdir(t, openDirFor(t, uid), "cluster")
