@@ -131,7 +131,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	}
 	clock.mark("upload")
 	sb.setParent(plan.store, id)
-	sb.setReport("Commit", clock.phases)
+	sb.setReport(ctx, "Commit", clock.phases)
 	return &commitResult{manifest: done.Manifest, store: plan.store, sent: done.Sent, phases: clock.phases}, nil
 }
 

@@ -87,7 +87,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	for _, c := range sb.live() {
 		s.events.put(&eventstypes.TaskPaused{ContainerID: c.id})
 	}
-	sb.setReport("Pause", clock.phases)
+	sb.setReport(ctx, "Pause", clock.phases)
 	shrink()
 	return snap, clock.phases, nil
 }

@@ -4,7 +4,10 @@
 package shim
 
 import (
+	"context"
 	"time"
+
+	"github.com/containerd/log"
 
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
@@ -32,11 +35,20 @@ type report struct {
 	progress *ateomv1.Progress
 }
 
-// setReport notes that a verb has ended.
-func (s *sandbox) setReport(verb string, phases []*ateomv1.Phase) {
+// setReport notes that a verb has ended well, for Status and in one line of the log.
+func (s *sandbox) setReport(ctx context.Context, verb string, phases []*ateomv1.Phase) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.report = report{verb: verb, phases: phases}
+	s.mu.Unlock()
+	fields := log.Fields{"sandbox": s.id, "verb": verb}
+	var total time.Duration
+	for _, p := range phases {
+		took := time.Duration(p.Nanos)
+		fields[p.Name] = took.String()
+		total += took
+	}
+	fields["total"] = total.String()
+	log.G(ctx).WithFields(fields).Info("verb done")
 }
 
 // setProgress notes how far the verb under way is; nil when it has ended.

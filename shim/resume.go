@@ -98,7 +98,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		go s.watch(sb, l, c)
 		sb.deliverPending(ctx, c)
 	}
-	sb.setReport("Resume", clock.phases)
+	sb.setReport(ctx, "Resume", clock.phases)
 	return clock.phases, nil
 }
 

@@ -76,7 +76,7 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 	}
 	clock.mark("ready")
 	sb.setPace(ctx, sb.cfg.Hydrate)
-	sb.setReport("Restore", clock.phases)
+	sb.setReport(ctx, "Restore", clock.phases)
 	return nil
 }
 
