@@ -4,6 +4,7 @@
 package local
 
 import (
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -31,23 +32,39 @@ func (s *Store) NewDraft(id artifacts.ID) (*Draft, error) {
 	if _, err := os.Lstat(s.snapshotDir(id)); err == nil {
 		return nil, fmt.Errorf("make draft of snapshot %s: it is published already: %w", id, errdefs.ErrAlreadyExists)
 	}
-	dir := s.draftDir(id)
-	for _, path := range []string{
-		dir, filepath.Join(dir, imageName), filepath.Join(dir, recipesName), filepath.Join(dir, durableName),
-	} {
-		err := s.disk.mkdir(path)
-		if errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("make draft of snapshot %s: there is one: %w", id, errdefs.ErrAlreadyExists)
-		}
-		if err != nil {
-			return nil, fmt.Errorf("make draft of snapshot %s: %w", id, err)
-		}
+	// Under its own name it would be Sweep's before it is locked.
+	temp := filepath.Join(s.dir, draftsName, makingPrefix+rand.Text())
+	f, err := s.makeDraft(temp)
+	if err != nil {
+		return nil, fmt.Errorf("make draft of snapshot %s: %w", id, err)
+	}
+	err = s.disk.rename(temp, s.draftDir(id))
+	if err == nil {
+		return &Draft{store: s, id: id, lock: f}, nil
+	}
+	f.Close()
+	if errors.Is(err, fs.ErrExist) {
+		err = fmt.Errorf("there is one: %w", errdefs.ErrAlreadyExists)
+	}
+	return nil, errors.Join(fmt.Errorf("make draft of snapshot %s: %w", id, err), s.disk.removeAll(temp))
+}
+
+// makeDraft makes the directories of a draft and locks the outer one.
+func (s *Store) makeDraft(dir string) (*os.File, error) {
+	if err := s.disk.mkdir(dir); err != nil {
+		return nil, err
 	}
 	f, err := lock(dir)
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("make draft of snapshot %s: %w", id, err), s.disk.removeAll(dir))
+		return nil, err
 	}
-	return &Draft{store: s, id: id, lock: f}, nil
+	for _, name := range []string{imageName, recipesName, durableName} {
+		if err := s.disk.mkdir(filepath.Join(dir, name)); err != nil {
+			f.Close()
+			return nil, err
+		}
+	}
+	return f, nil
 }
 
 // Dir returns the draft's directory, absolute.
