@@ -38,6 +38,7 @@ func TestScripts(t *testing.T) {
 // setup gives a script its own containerd, shim and stores:
 //
 //	$CALLS    what the servers were asked to change, one call a line
+//	$SLEEPY   a shim of sandboxes that are paused in the snapshot $FULL
 //	$BUCKET   the URL of a store with the snapshots $FULL and $DATA
 //	$ATEOM_CONFIG  a configuration with that store under the name "b1", by default
 func setup(env *testscript.Env) error {
@@ -59,11 +60,17 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Defer(stopContainerd)
-	stopShim, err := fake.ServeShim(shim, log)
+	stopShim, err := fake.ServeShim(shim, "", log)
 	if err != nil {
 		return err
 	}
 	env.Defer(func() { stopShim() })
+	sleepy := filepath.Join(dir, "sleepy.sock")
+	stopSleepy, err := fake.ServeShim(sleepy, fake.Made.Full, log)
+	if err != nil {
+		return err
+	}
+	env.Defer(func() { stopSleepy() })
 
 	store, state := filepath.Join(env.WorkDir, "bucket"), filepath.Join(env.WorkDir, "state")
 	config := filepath.Join(env.WorkDir, "config.toml")
@@ -76,8 +83,10 @@ func setup(env *testscript.Env) error {
 		return err
 	}
 	env.Setenv("CONTAINERD_ADDRESS", containerd)
+	env.Setenv("SLEEPY", sleepy)
 	env.Setenv("ATEOM_SHIM_ADDRESS", shim)
 	env.Setenv("ATEOM_CONFIG", config)
+	env.Setenv("CONFIG", config)
 	env.Setenv("CONFIG_PATTERN", regexp.QuoteMeta(config))
 	env.Setenv("BUCKET", "file://"+store)
 	env.Setenv("CALLS", calls.Name())

@@ -109,7 +109,7 @@ func (s containerService) Create(_ context.Context, r *containersapi.CreateConta
 	if err := typeurl.UnmarshalTo(c.GetSpec(), &spec); err != nil {
 		return nil, errgrpc.ToGRPC(err)
 	}
-	s.log.add("containerd create %s runtime=%s annotations=%v", c.GetID(), c.GetRuntime().GetName(), sorted(spec.Annotations))
+	s.log.add("containerd create %s runtime=%s args=%q annotations=%v", c.GetID(), c.GetRuntime().GetName(), spec.Process.Args, sorted(spec.Annotations))
 	if o := c.GetRuntime().GetOptions(); o != nil {
 		var opts runtimeoptions.Options
 		if err := typeurl.UnmarshalTo(o, &opts); err != nil {

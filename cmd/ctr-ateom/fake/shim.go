@@ -15,19 +15,21 @@ import (
 	"github.com/containerd/ttrpc"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
 // SnapshotID is the id of the snapshot that the shim answers with.
 const SnapshotID = "01jd0000000000000000000000"
 
-// ServeShim serves the snapshot service at path until the returned function is called.
-func ServeShim(path string, log *Log) (stop func() error, err error) {
+// ServeShim serves the snapshot service at path until the returned function is
+// called. If paused is not empty, all its sandboxes are paused in that snapshot.
+func ServeShim(path string, paused artifacts.ID, log *Log) (stop func() error, err error) {
 	srv, err := ttrpc.NewServer()
 	if err != nil {
 		return nil, fmt.Errorf("make ttrpc server: %w", err)
 	}
-	ateomv1.RegisterSnapshotsService(srv, &shim{log})
+	ateomv1.RegisterSnapshotsService(srv, &shim{log, paused})
 	l, err := listen(path)
 	if err != nil {
 		return nil, err
@@ -41,7 +43,10 @@ func ServeShim(path string, log *Log) (stop func() error, err error) {
 	}, nil
 }
 
-type shim struct{ log *Log }
+type shim struct {
+	log    *Log
+	paused artifacts.ID
+}
 
 // failures are the errors by the id of the container that is asked for.
 var failures = map[string]error{
@@ -120,11 +125,13 @@ func sorted(m map[string]string) []string {
 }
 
 func (s *shim) Status(_ context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
-	resp := &ateomv1.StatusResponse{State: "running", Containers: []string{r.GetId(), "sidecar"}, Verb: "resume", Last: phases("create", "ready")}
-	switch r.GetId() {
-	case "asleep":
+	resp := &ateomv1.StatusResponse{State: "running", Containers: []string{r.GetId(), "sidecar"}, Verb: "Resume", Last: phases("create", "ready")}
+	switch {
+	case s.paused != "":
+		resp.State, resp.Snapshot = "paused", &ateomv1.Snapshot{Id: string(s.paused)}
+	case r.GetId() == "asleep":
 		resp.State, resp.Snapshot = "paused", s.snapshot("Full", "")
-	case "busy":
+	case r.GetId() == "busy":
 		resp.State, resp.Progress = "committing", &ateomv1.Progress{Phase: "upload", Bytes: 1 << 20, Total: 4 << 20}
 	}
 	return resp, nil

@@ -86,7 +86,8 @@ func commit(ctx context.Context, store bucket.Store, drafts *local.Store, m *art
 	if err != nil {
 		return err
 	}
-	if _, _, err := c.Capture(ctx, ""); err != nil {
+	defer c.Close()
+	if err := c.Capture(ctx, ""); err != nil {
 		return err
 	}
 	_, err = c.Upload(ctx, m, nil)

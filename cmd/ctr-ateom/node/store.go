@@ -38,6 +38,8 @@ type Store interface {
 	Get(ctx context.Context, id artifacts.ID) (*artifacts.Manifest, error)
 	// Remove takes a snapshot away; errdefs.ErrNotFound if there is none.
 	Remove(ctx context.Context, id artifacts.ID) error
+	// Stored returns how many bytes a part of a snapshot takes in the store.
+	Stored(ctx context.Context, id artifacts.ID, p artifacts.Part) (int64, error)
 }
 
 // Stores is the list of places that a command looks at, in the order of looking.

@@ -5,6 +5,7 @@ package run
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -15,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/images"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
 	"github.com/pelletier/go-toml/v2"
 	"github.com/urfave/cli/v2"
@@ -62,6 +64,9 @@ func parseOrigin(c *cli.Context) (origin, error) {
 		}
 		o.configPath = path
 	}
+	if o.store == node.Local {
+		o.store = "" // where the shim looks first
+	}
 	if strings.Contains(o.store, "://") {
 		body, err := toml.Marshal(map[string]any{"stores": map[string]config.Store{urlStore: {URL: o.store}}})
 		if err != nil {
@@ -96,9 +101,38 @@ func (o origin) explain(id string, err error) error {
 	}
 	err = fmt.Errorf("start %q from snapshot %s: %w", id, o.from, err)
 	if errdefs.IsNotFound(err) && exit.Hint(err) == "" {
-		return exit.WithHint(err, "list snapshots with: ctr-ateom snapshots ls --store STORE")
+		return exit.WithHint(err, "list snapshots with: ctr-ateom snapshots ls --store STORE; named stores are in the configuration of the node's shim")
 	}
 	return err
+}
+
+// withArguments returns c with the saved program's arguments if the user gave
+// none: a program that goes on in memory must be described as it was started.
+// A manifest that this process cannot read is left to the shim, which has its
+// own configuration.
+func (o origin) withArguments(c *cli.Context) *cli.Context {
+	if o.from == "" || c.NArg() != 2 || c.IsSet("config") {
+		return c
+	}
+	stores, err := node.OpenStores(c.Context, c)
+	if err != nil {
+		log.L.WithError(err).Debug("look for the snapshot's arguments")
+		return c
+	}
+	f, err := stores.Find(c.Context, o.from)
+	if err != nil {
+		log.L.WithError(err).Debug("look for the snapshot's arguments")
+		return c
+	}
+	if f.Manifest.Scope != artifacts.Full || len(f.Manifest.Sandbox.Containers) == 0 {
+		return c
+	}
+	set := flag.NewFlagSet(c.Command.Name, flag.ContinueOnError)
+	args := append([]string{"--"}, c.Args().Slice()...)
+	if err := set.Parse(append(args, f.Manifest.Sandbox.Containers[0].Args...)); err != nil {
+		return c // "--" leaves nothing to parse
+	}
+	return cli.NewContext(c.App, set, c)
 }
 
 // An annotatingStore is containerd's container store, but new containers get

@@ -31,7 +31,8 @@ func Command() *cli.Command {
 	cmd.Usage = "Run a container; with --from, start it from a committed snapshot"
 	cmd.Description = "With --from the new task goes on where the snapshot was taken (scope Full), or starts cold over\n" +
 		"its DurableDirs (scope Data); the command returns, or attaches, when the readiness probes pass.\n" +
-		"IMAGE, the command and the mounts must be those of the container that was committed.\n" +
+		"IMAGE, mounts and annotations must be those of the container that was committed; so must the\n" +
+		"command, which with scope Full is taken from the snapshot if none is given.\n" +
 		"In the foreground the exit code is the program's own."
 	cmd.Flags = append([]cli.Flag{
 		&cli.StringFlag{Name: "from", Usage: "Start from the snapshot with this `ID`"},
@@ -107,7 +108,7 @@ func start(c *cli.Context, o origin) (err error) {
 	if err != nil {
 		return err
 	}
-	container, err := run.NewContainer(ctx, cl, c)
+	container, err := run.NewContainer(ctx, cl, o.withArguments(c))
 	if err != nil {
 		return fmt.Errorf("create container: %w", err)
 	}

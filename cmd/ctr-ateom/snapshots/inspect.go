@@ -19,6 +19,9 @@ import (
 type inspection struct {
 	Stores   []string            `json:"stores"`
 	Manifest *artifacts.Manifest `json:"manifest"`
+	// Stored is what each part takes in the first of the stores, in bytes. Packs
+	// are shared between snapshots: the sum over snapshots is more than a store holds.
+	Stored map[string]int64 `json:"stored"`
 	// Command is the shell command that would start a task from the snapshot.
 	Command string `json:"command"`
 }
@@ -42,7 +45,12 @@ func inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			in := inspection{Manifest: f.Manifest, Command: runLine(f)}
+			in := inspection{Manifest: f.Manifest, Command: runLine(f), Stored: make(map[string]int64)}
+			for _, p := range f.Manifest.Parts {
+				if in.Stored[p.Name], err = f.In[0].Stored(c.Context, f.Manifest.ID, p); err != nil {
+					return fmt.Errorf("measure part %s of snapshot %s: %w", p.Name, f.Manifest.ID, err)
+				}
+			}
 			for _, s := range f.In {
 				in.Stores = append(in.Stores, s.Name())
 			}
@@ -80,7 +88,7 @@ func (in inspection) show(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	if err := view.Table(w, []string{"PART", "ENCODING", "SIZE", "STORED", "FILES", "DIGEST"}, partRows(m)); err != nil {
+	if err := view.Table(w, []string{"PART", "ENCODING", "SIZE", "STORED", "FILES", "DIGEST"}, partRows(m, in.Stored)); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nrun it with:\n  %s\n", in.Command)
@@ -95,13 +103,10 @@ func containerRows(m *artifacts.Manifest) [][]string {
 	return rows
 }
 
-func partRows(m *artifacts.Manifest) [][]string {
+func partRows(m *artifacts.Manifest, sizes map[string]int64) [][]string {
 	var rows [][]string
 	for _, p := range m.Parts {
-		stored, files := "-", "-"
-		if p.StoredSize > 0 {
-			stored = view.Bytes(p.StoredSize)
-		}
+		stored, files := view.Bytes(sizes[p.Name]), "-"
 		if p.Files > 0 {
 			files = fmt.Sprint(p.Files)
 		}
@@ -124,7 +129,11 @@ func runLine(f node.Found) string {
 			break
 		}
 	}
-	return line + " " + image + " " + name
+	line += " " + image + " " + name
+	if cs := f.Manifest.Sandbox.Containers; len(cs) > 0 && len(cs[0].Args) > 0 && f.Manifest.Scope == artifacts.Data {
+		line += " " + quote(cs[0].Args) // those of scope Full are found in the snapshot
+	}
+	return line
 }
 
 // quote returns words as a POSIX shell takes them, unprintable characters replaced.

@@ -22,13 +22,11 @@ type entry struct {
 	Created time.Time       `json:"created"`
 	Scope   artifacts.Scope `json:"scope"`
 	Stores  []string        `json:"stores"`
-	// Bytes is the size before compression, StoredBytes that of the snapshot's
-	// own objects where the manifest tells.
-	Bytes       int64    `json:"bytes"`
-	StoredBytes int64    `json:"storedBytes,omitempty"`
-	Sandbox     string   `json:"sandbox"`
-	Images      []string `json:"images,omitempty"`
-	Parent      string   `json:"parent,omitempty"`
+	// Bytes is the size before compression.
+	Bytes   int64    `json:"bytes"`
+	Sandbox string   `json:"sandbox"`
+	Images  []string `json:"images,omitempty"`
+	Parent  string   `json:"parent,omitempty"`
 }
 
 // lsCommand lists snapshots, oldest first.
@@ -90,7 +88,6 @@ func newEntry(f node.Found) entry {
 	}
 	for _, p := range m.Parts {
 		e.Bytes += p.Size
-		e.StoredBytes += p.StoredSize
 	}
 	for _, ct := range m.Sandbox.Containers {
 		if ct.Image != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/cmd/ctr-ateom/node"
+	"github.com/ateom/ateom/cmd/ctr-ateom/sandbox"
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
 )
 
@@ -23,13 +24,14 @@ type removal struct {
 
 // rmCommand removes snapshots. It never guesses which of several copies is meant.
 func rmCommand() *cli.Command {
-	return leaf(cli.Command{
+	cmd := leaf(cli.Command{
 		Name:      "rm",
 		Aliases:   []string{"remove"},
 		Usage:     "Remove snapshots",
 		ArgsUsage: "ID [ID...]",
 		Description: "Packs that no snapshot uses any more are freed later, by snapshots gc.\n" +
-			"A snapshot that several stores have is removed only from the one that --store names.",
+			"A snapshot that several stores have is removed only from the one that --store names,\n" +
+			"and one that a paused sandbox would be resumed from not at all.",
 		Action: func(c *cli.Context) error {
 			want, err := ids(c, 1, 0)
 			if err != nil {
@@ -46,6 +48,24 @@ func rmCommand() *cli.Command {
 			return remove(c, targets)
 		},
 	})
+	cmd.Flags = append(cmd.Flags, sandbox.Flags...)
+	return cmd
+}
+
+// checkFree refuses a local snapshot that is a sandbox's only memory.
+func checkFree(c *cli.Context, f node.Found) error {
+	if f.In[0].Name() != node.Local {
+		return nil
+	}
+	held, err := sandbox.Holds(c, f.Manifest.Sandbox, f.Manifest.ID)
+	if err != nil {
+		return fmt.Errorf("remove snapshot %s: find out whether it is in use: %w", f.Manifest.ID, err)
+	}
+	if held {
+		return exit.WithHint(fmt.Errorf("remove snapshot %s: sandbox %q is paused and would be resumed from it: %w",
+			f.Manifest.ID, f.Manifest.Sandbox.ID, errdefs.ErrFailedPrecondition), "resume or delete the sandbox first")
+	}
+	return nil
 }
 
 // choose finds every snapshot before any is removed.
@@ -59,6 +79,9 @@ func choose(c *cli.Context, stores node.Stores, want []artifacts.ID) ([]node.Fou
 		if len(f.In) > 1 {
 			return nil, exit.WithHint(fmt.Errorf("remove snapshot %s: it is in %s: %w", id, f.In.Names(), errdefs.ErrFailedPrecondition),
 				"say which copy with --store")
+		}
+		if err := checkFree(c, f); err != nil {
+			return nil, err
 		}
 		targets = append(targets, f)
 	}

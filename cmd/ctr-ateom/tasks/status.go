@@ -76,7 +76,7 @@ func newStatus(id string, resp *ateomv1.StatusResponse) status {
 		st.Progress = &progress{Phase: p.GetPhase(), Bytes: p.GetBytes(), Total: p.GetTotal()}
 	}
 	if resp.GetVerb() != "" {
-		r := newResult(id, resp.GetVerb(), nil, resp.GetLast())
+		r := newResult(id, strings.ToLower(resp.GetVerb()), nil, resp.GetLast())
 		st.Last = &last{Verb: r.Verb, Phases: r.Phases, Took: r.Took}
 	}
 	return st
