@@ -6,7 +6,10 @@ package readiness
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
+	"net/url"
 	"strings"
 	"time"
 
@@ -101,7 +104,7 @@ func Parse(text string) ([]Probe, error) {
 	if err := d.Decode(&probes); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", Annotation, err, errdefs.ErrInvalidArgument)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, fmt.Errorf("%s: something follows the list: %w", Annotation, errdefs.ErrInvalidArgument)
 	}
 	if len(probes) > maxProbes {
@@ -177,12 +180,20 @@ func (a *HTTPGetAction) complete() error {
 	if !strings.HasPrefix(a.Path, "/") {
 		return fmt.Errorf(".path: want an absolute path, got %q", a.Path)
 	}
+	if _, err := a.url(); err != nil {
+		return fmt.Errorf(".path: %w", err)
+	}
 	for i, h := range a.HTTPHeaders {
 		if h.Name == "" || strings.ContainsAny(h.Name, " \t\r\n:") || strings.ContainsAny(h.Value, "\r\n") {
 			return fmt.Errorf(".httpHeaders[%d]: not a header: %q", i, h.Name)
 		}
 	}
 	return nil
+}
+
+// url is where the probe asks.
+func (a *HTTPGetAction) url() (*url.URL, error) {
+	return url.Parse(fmt.Sprintf("%s://127.0.0.1:%d%s", strings.ToLower(a.Scheme), a.Port, a.Path))
 }
 
 // Limit is how long attempts go on.

@@ -6,7 +6,6 @@ package readiness
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -59,7 +58,7 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 	defer cancel()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	last := errors.New("no attempt was made")
+	var last error
 	for successes := 0; ; {
 		err := try(limit, p, target)
 		switch {
@@ -67,13 +66,14 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 			if successes++; successes >= p.SuccessThreshold {
 				return nil
 			}
-		case limit.Err() == nil:
-			last, successes = err, 0
+		case limit.Err() == nil || last == nil:
+			last, successes = err, 0 // not the one that merely ran out of time, if there is another
 		}
 		select {
-		case <-ctx.Done():
-			return context.Cause(ctx)
 		case <-limit.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
 			return &NotReadyError{Probe: p, Last: last}
 		case <-tick.C:
 		}
@@ -104,21 +104,20 @@ func try(ctx context.Context, p *Probe, target Target) error {
 
 // httpGet succeeds on a status from 200 to 399, as kubelet does.
 func httpGet(ctx context.Context, a *HTTPGetAction, target Target) error {
-	scheme := "http"
-	if a.Scheme == "HTTPS" {
-		scheme = "https"
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, fmt.Sprintf("%s://127.0.0.1:%d%s", scheme, a.Port, a.Path), nil)
+	u, err := a.url()
 	if err != nil {
 		return err
 	}
-	req.Header.Set("User-Agent", "ateom-probe")
+	req := (&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}).WithContext(ctx)
 	for _, h := range a.HTTPHeaders {
 		if http.CanonicalHeaderKey(h.Name) == "Host" {
 			req.Host = h.Value
 			continue
 		}
 		req.Header.Add(h.Name, h.Value)
+	}
+	if req.Header.Get("User-Agent") == "" {
+		req.Header.Set("User-Agent", "ateom-probe")
 	}
 	transport := &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return target.Dial(ctx, uint16(a.Port)) },
