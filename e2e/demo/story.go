@@ -12,7 +12,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ateom/ateom/cmd/ctr-ateom/view"
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/images"
 )
@@ -134,7 +133,7 @@ func (s *story) pause(ctx context.Context, n *node, w *lab.Net) error {
 	}
 	s.tell(v.Took, "ctr-ateom tasks pause agent", v.phases(),
 		"before: "+before.String()+"; after: "+after.String(),
-		"snapshot "+v.Snapshot.ID+" on this node's disk, "+view.Bytes(v.Snapshot.Bytes))
+		"snapshot "+v.Snapshot.ID+" on this node's disk, "+mib(v.Snapshot.Bytes))
 
 	v = verb{}
 	began := time.Now()
@@ -146,7 +145,7 @@ func (s *story) pause(ctx context.Context, n *node, w *lab.Net) error {
 		return err
 	}
 	s.tell(v.Took, "ctr-ateom tasks resume agent", v.phases(),
-		"state checked "+view.Duration(time.Since(began))+" after the request", note)
+		"state checked "+ms(time.Since(began))+" after the request", note)
 	return nil
 }
 
@@ -176,7 +175,7 @@ func (s *story) commit(ctx context.Context, n *node, w *lab.Net, scope string) (
 		return sn, err
 	}
 	s.tell(v.Took, "ctr-ateom tasks commit --scope "+scope+" agent", v.phases(),
-		fmt.Sprintf("downtime %s; %s, %s sent", view.Duration(v.downtime()), view.Bytes(v.Snapshot.Bytes), view.Bytes(v.BytesSent)),
+		fmt.Sprintf("downtime %s; %s, %s sent", ms(v.downtime()), mib(v.Snapshot.Bytes), mib(v.BytesSent)),
 		"snapshot "+sn.id, "it runs on: "+note)
 	return sn, nil
 }
@@ -217,7 +216,7 @@ func (s *story) wake(ctx context.Context, n *node, sn snapshot) error {
 		return err
 	}
 	s.tell(took, "ctr-ateom run --from "+sn.id[:6]+"… ("+sn.scope+")", note,
-		"ready at "+w.IP.String()+"; the store holds "+view.Bytes(stored))
+		"ready at "+w.IP.String()+"; the store holds "+mib(stored))
 	return nil
 }
 

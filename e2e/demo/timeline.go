@@ -10,8 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
-
-	"github.com/ateom/ateom/cmd/ctr-ateom/view"
 )
 
 // A timeline tells what happens, line by line.
@@ -27,7 +25,7 @@ func (t *timeline) chapter(title string) { fmt.Fprintf(t.w, "\n%s\n", title) }
 
 // tell writes what was done, how long it took, and notes below it.
 func (t *timeline) tell(took time.Duration, what string, notes ...string) {
-	fmt.Fprintf(t.w, "%7.2f s  %-44s %10s\n", time.Since(t.start).Seconds(), what, view.Duration(took))
+	fmt.Fprintf(t.w, "%7.2f s  %-44s %10s\n", time.Since(t.start).Seconds(), what, ms(took))
 	for _, n := range notes {
 		fmt.Fprintf(t.w, "%12s%s\n", "", n)
 	}
@@ -51,7 +49,7 @@ type verb struct {
 func (v verb) phases() string {
 	var words []string
 	for _, p := range v.Phases {
-		words = append(words, p.Name+" "+view.Duration(p.Took))
+		words = append(words, p.Name+" "+ms(p.Took))
 	}
 	return strings.Join(words, " · ")
 }
@@ -67,11 +65,15 @@ func (v verb) downtime() (d time.Duration) {
 	return d
 }
 
+// ms and mib format for people; the demonstration's times and sizes all fit.
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/float64(time.Millisecond)) }
+func mib(n int64) string        { return fmt.Sprintf("%.2f MiB", float64(n)/(1<<20)) }
+
 func (f footprint) String() string {
 	if f.Processes == 0 {
 		return "no process, no memory"
 	}
-	return fmt.Sprintf("%d processes, %s of memory", f.Processes, view.Bytes(f.Bytes))
+	return fmt.Sprintf("%d processes, %s of memory", f.Processes, mib(f.Bytes))
 }
 
 // sizeBelow adds up the files below dir.
