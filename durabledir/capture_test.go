@@ -39,7 +39,7 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 		Files: 2, Bytes: 1,
 		Skipped: []string{`"db.sock": socket`, `"loop": block device`, `"null": character device`},
 		Warnings: []string{
-			`"shared" has 1 more names outside of the volume, which will not share its content after a restore`},
+			`"shared" has 1 more names outside of the volume; after a restore it is one file with those only that are in a volume of the same snapshot`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("report (-want +got):\n%s", diff)

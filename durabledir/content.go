@@ -54,7 +54,7 @@ func (c *content) read(e *entry) (err error) {
 	if !c.stat.unchanged(&e.stat) {
 		return ErrChanged
 	}
-	c.Header = fileHeader(e.path(), &c.stat)
+	c.Header = e.fileHeader(&c.stat)
 	if c.Xattrs, err = xattrsFD(c.fd); err != nil {
 		return err
 	}
@@ -62,8 +62,11 @@ func (c *content) read(e *entry) (err error) {
 	return err
 }
 
-func fileHeader(name string, s *stat) paxtar.Header {
-	return paxtar.Header{Type: paxtar.Regular, Name: name, Mode: s.mode & 0o7777, UID: s.uid, GID: s.gid, ModTime: s.mtime, Size: s.size}
+// fileHeader makes the header of a regular file, as far as s tells.
+func (e *entry) fileHeader(s *stat) paxtar.Header {
+	return paxtar.Header{
+		Type: paxtar.Regular, Name: e.path(), Mode: s.mode & 0o7777, UID: s.uid, GID: s.gid, ModTime: s.mtime, Size: s.size, Shared: e.shared,
+	}
 }
 
 // verify reports ErrChanged if the file is not what it was when it was opened.

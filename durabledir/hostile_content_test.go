@@ -54,6 +54,8 @@ func paxAbuse() []hostile {
 		"attribute of 256 bytes":  rec("SCHILY.xattr."+strings.Repeat("a", 256), "x"),
 		"attribute twice":         rec("SCHILY.xattr.user.a", "x") + rec("SCHILY.xattr.user.a", "y"),
 		"linkpath of a file":      rec("linkpath", "a"),
+		"shared key empty":        rec("ATEOM.shared", ""),
+		"shared key too long":     rec("ATEOM.shared", strings.Repeat("k", 256)),
 	} {
 		cases = append(cases, hostile{name: name, archive: tarOf(fileEntry("f", "x", records)), want: paxtar.ErrRecord})
 	}
@@ -61,6 +63,7 @@ func paxAbuse() []hostile {
 	return append(cases,
 		hostile{name: "no records", archive: tarOf(raw{flag: 'x', name: "x"}, fileEntry("f", "x")), want: paxtar.ErrRecord},
 		hostile{name: "records for records", archive: tarOf(x, x, fileEntry("f", "x")), want: paxtar.ErrType},
+		hostile{name: "shared directory", archive: tarOf(raw{flag: '5', name: "d", records: []string{rec("ATEOM.shared", "k")}}), want: paxtar.ErrRecord},
 		hostile{name: "records for the end", archive: append(noEnd(x), make([]byte, tarEnd)...), want: paxtar.ErrFormat},
 		hostile{name: "global records", archive: tarOf(raw{flag: 'g', name: "g", body: rec("path", "a")}), want: paxtar.ErrType},
 		hostile{name: "records with data in the padding",

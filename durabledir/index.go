@@ -30,7 +30,7 @@ type indexed struct {
 	size  int64
 	mtime [2]int64
 	ctime [2]int64
-	link  string // name of the entry that this is a hard link to
+	link  string // name of the entry that this is a hard link to, or its shared key
 }
 
 func newIndex() *Index { return &Index{entries: map[string]indexed{}} }
@@ -41,6 +41,7 @@ func describe(e *entry) indexed {
 		ino: s.ino, mode: s.mode, size: s.size,
 		mtime: [2]int64{s.mtime.Sec, int64(s.mtime.Nsec)}, ctime: [2]int64{s.ctime.Sec, int64(s.ctime.Nsec)},
 	}
+	d.link = e.shared
 	if e.link != nil {
 		d.link = e.link.path()
 	}

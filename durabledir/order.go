@@ -4,6 +4,8 @@
 package durabledir
 
 import (
+	"fmt"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/durabledir/paxtar"
@@ -14,6 +16,8 @@ type entry struct {
 	*node
 	// link is the earlier node that this one is another name of.
 	link *node
+	// shared is set for a file that has names outside of the volume.
+	shared string
 	// old is where the previous archive has the same bytes; its length is 0
 	// where it has not.
 	old placed
@@ -28,6 +32,7 @@ type inode struct{ dev, ino uint64 }
 // A linkCount tells how many of a file's names are in the volume.
 type linkCount struct {
 	first *node
+	at    int // in the list of entries
 	seen  uint32
 }
 
@@ -53,7 +58,7 @@ func order(top *node, opts CaptureOptions) ([]entry, Report) {
 				e.link = l.first
 				l.seen++
 			} else {
-				l = &linkCount{first: n, seen: 1}
+				l = &linkCount{first: n, at: len(entries), seen: 1}
 				linked[id] = l
 				firsts = append(firsts, l)
 			}
@@ -65,10 +70,15 @@ func order(top *node, opts CaptureOptions) ([]entry, Report) {
 	}
 	walk(top)
 	for _, l := range firsts {
-		if l.seen < l.first.stat.link {
-			list(&report.Warnings, "%q has %d more names outside of the volume, which will not share its content after a restore",
-				l.first.path(), l.first.stat.link-l.seen)
+		s := &l.first.stat
+		if l.seen == s.link {
+			continue
 		}
+		if s.isFile() {
+			entries[l.at].shared = fmt.Sprintf("%x-%x", s.dev, s.ino)
+		}
+		list(&report.Warnings, "%q has %d more names outside of the volume; after a restore it is one file with those only that are in a volume of the same snapshot",
+			l.first.path(), s.link-l.seen)
 	}
 	return entries, report
 }

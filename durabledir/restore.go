@@ -95,6 +95,9 @@ type RestoreOptions struct {
 	// MaxBytes bounds the content of all files together, MaxFiles the number of
 	// entries, MaxArchive the length of the archive; 0 means no bound.
 	MaxBytes, MaxFiles, MaxArchive int64
+	// Links, if it is not nil, learns of the files that the volume shares with
+	// others of its snapshot.
+	Links *Links
 	// Writers is how many files are written at a time; 0 means as many as suit
 	// the machine.
 	Writers int
@@ -136,6 +139,11 @@ func Restore(ctx context.Context, r io.Reader, dir string, opts RestoreOptions) 
 			err = fmt.Errorf("%w (and clear %s: %w)", err, dir, clearing)
 		}
 		return Report{}, err
+	}
+	if opts.Links != nil {
+		if err := opts.Links.add(top, s.shared, s.links); err != nil {
+			return Report{}, fmt.Errorf("restore into %s: %w", dir, err)
+		}
 	}
 	return s.report, nil
 }

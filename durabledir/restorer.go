@@ -33,6 +33,7 @@ type restorer struct {
 
 	top     bool              // whether the root's own entry has come
 	dirs    []*paxtar.Header  // their attributes come last, when nothing is added to them any more
+	shared  []*paxtar.Header  // files of other volumes too
 	links   []*paxtar.Header  // made when all files are there
 	files   chan *pending     // to the writers
 	writers sync.WaitGroup    // of files
@@ -172,6 +173,9 @@ func (s *restorer) entry(h *paxtar.Header) error {
 	}
 	switch h.Type {
 	case paxtar.Regular:
+		if h.Shared != "" && s.opts.Links != nil {
+			s.shared = append(s.shared, h)
+		}
 		return s.file(h, base)
 	case paxtar.Dir:
 		s.dirs = append(s.dirs, h)

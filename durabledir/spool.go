@@ -42,7 +42,7 @@ type kept struct {
 
 // open returns the content as that of e, which may have got another name.
 func (k *kept) open(e *entry) *content {
-	c := &content{fd: k.fd, stat: k.stat, spooled: true, base: k.base, Header: fileHeader(e.path(), &k.stat)}
+	c := &content{fd: k.fd, stat: k.stat, spooled: true, base: k.base, Header: e.fileHeader(&k.stat)}
 	c.Xattrs, c.Sparse, c.Extents = k.xattrs, k.sparse, k.extents
 	return c
 }

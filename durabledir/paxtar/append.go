@@ -61,6 +61,9 @@ func Append(to []byte, h *Header) ([]byte, error) {
 // appendRecords appends what does not fit into the header itself.
 func appendRecords(to []byte, h *Header, name string, stored int64) []byte {
 	sparse := h.Type == Regular && h.Sparse
+	if h.Shared != "" {
+		to = appendRecord(to, keyShared, "", h.Shared)
+	}
 	if sparse {
 		to = appendRecord(to, keySparseMajor, "", "1")
 		to = appendRecord(to, keySparseMinor, "", "0")

@@ -76,6 +76,10 @@ type Header struct {
 	Extents []Extent
 	// Xattrs are sorted by name.
 	Xattrs []Xattr
+	// Shared, if it is not empty, is the same for those Regular files in the
+	// archives of one snapshot that are one file with several names. Each has
+	// the whole content all the same.
+	Shared string
 	// Major and Minor number a device.
 	Major, Minor uint32
 }
@@ -109,6 +113,7 @@ const (
 
 // Keywords of pax records, in the order in which they are written.
 const (
+	keyShared      = "ATEOM.shared"
 	keySparseMajor = "GNU.sparse.major"
 	keySparseMinor = "GNU.sparse.minor"
 	keySparseName  = "GNU.sparse.name"

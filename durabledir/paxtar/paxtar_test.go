@@ -49,6 +49,7 @@ func everything() []entry {
 		{Header{Type: Regular, Name: "line\nbreak = 1 "}, ""},
 		{Header{Type: Regular, Name: "x", Xattrs: []Xattr{
 			{"security.capability", "\x01\x00\x00\x02\x00"}, {"user.", ""}, {"user.a=b%c", "=\n\x00"}, {"user.empty", ""}}}, ""},
+		{Header{Type: Regular, Name: "shared", Size: 1, Shared: "8-1f"}, "s"},
 		{Header{Type: Link, Name: "link", Linkname: "file"}, ""},
 		{Header{Type: Link, Name: "link to long", Linkname: long}, ""},
 		{Header{Type: Symlink, Name: "symlink", Linkname: "/../\xfe", Mode: 0o777}, ""},

@@ -164,7 +164,7 @@ func (r *Reader) header(b []byte, rec *records) (*Header, error) {
 	}
 	h := &Header{
 		Type: Type(f.flag), Mode: f.mode, UID: f.uid, GID: f.gid, ModTime: Time{Sec: f.mtime},
-		Name: f.name, Linkname: f.linkname, Size: f.size, Major: f.major, Minor: f.minor, Xattrs: rec.xattrs,
+		Name: f.name, Linkname: f.linkname, Size: f.size, Major: f.major, Minor: f.minor, Xattrs: rec.xattrs, Shared: rec.shared,
 	}
 	if err := rec.overlay(r, h); err != nil {
 		return nil, err
@@ -197,6 +197,9 @@ func (r *Reader) checkHeader(h *Header, rec *records) error {
 	}
 	if h.Type != Regular && h.Size != 0 {
 		return r.refuse(ErrSize, "a %s with %d bytes of content", h.Type, h.Size)
+	}
+	if h.Type != Regular && h.Shared != "" {
+		return r.refuse(ErrRecord, "a %s with %s", h.Type, keyShared)
 	}
 	if h.Type != Regular && rec.sparse() {
 		return r.refuse(ErrSparse, "a %s with holes", h.Type)

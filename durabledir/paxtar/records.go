@@ -15,6 +15,9 @@ import (
 	"strings"
 )
 
+// maxShared bounds the key of a shared file.
+const maxShared = 255
+
 // records are the pax records before a header.
 type records struct {
 	name, linkname    *string
@@ -24,6 +27,7 @@ type records struct {
 	sparseName        *string
 	realSize          *int64
 	xattrs            []Xattr
+	shared            string
 	seen              map[string]bool
 	binary, hasSparse bool
 }
@@ -102,6 +106,10 @@ func (p *records) set(key, value string) (err error) {
 		return nil
 	}
 	switch key {
+	case keyShared:
+		if p.shared = value; value == "" || len(value) > maxShared {
+			err = fmt.Errorf("%d bytes, want 1 to %d", len(value), maxShared)
+		}
 	case keyPath:
 		p.name = &value
 	case keyLinkpath:
