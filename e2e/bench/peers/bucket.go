@@ -82,6 +82,9 @@ func (b *Bucket) Env() map[string]string {
 		"RCLONE_CONFIG_S3_TYPE": "s3", "RCLONE_CONFIG_S3_PROVIDER": "Other", "RCLONE_CONFIG_S3_ENDPOINT": b.Endpoint(),
 		"RCLONE_CONFIG_S3_ACCESS_KEY_ID": accessKey, "RCLONE_CONFIG_S3_SECRET_ACCESS_KEY": secretKey,
 		"RCLONE_CONFIG_S3_FORCE_PATH_STYLE": "true", "RCLONE_CONFIG_S3_NO_CHECK_BUCKET": "true",
+		// This server answers no Expect: 100-continue, for which rclone would
+		// wait a second with every part.
+		"RCLONE_EXPECT_CONTINUE_TIMEOUT": "0",
 	}
 }
 

@@ -42,8 +42,10 @@ var (
 	HandPlus = Script{Name: "hand+", Delete: true, Background: true, Poll: time.Millisecond}
 	HandAWS  = Script{Name: "hand (aws)", Delete: true, Poll: 100 * time.Millisecond, Upload: "aws"}
 	HandTarS = Script{Name: "hand (tar -S)", Delete: true, Poll: 100 * time.Millisecond, Upload: "rclone", TarFlags: "-S"}
+	// HandTar keeps what it saves on the disk.
+	HandTar = Script{Name: "hand (tar)", Delete: true, Poll: 100 * time.Millisecond}
 	// Scripts are all of them.
-	Scripts = []Script{Raw, Hand, HandPlus, HandAWS, HandTarS}
+	Scripts = []Script{Raw, Hand, HandPlus, HandAWS, HandTarS, HandTar}
 )
 
 // runscPeer drives the runsc binary as a script would.

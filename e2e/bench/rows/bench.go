@@ -50,6 +50,9 @@ func All() []Row {
 		{6, "Commit Full of 1 GiB", commitRow},
 		{7, "Commit again after a change of 1 %", recommitRow},
 		{8, "Commit again, nothing changed", idleRow},
+		{9, "Commit Data over a shaped link", dataRow},
+		{10, "Commit Data of a live volume, downtime", liveRow},
+		{11, "Commit Data of a sparse file", sparseRow},
 		{12, "readiness: port open to return", readyRow},
 		{13, "eight Resumes at once", manyRow},
 		{16, "cold start through the shim", coldRow},
@@ -62,6 +65,9 @@ const (
 	raw      = "raw"
 	hand     = "hand"
 	handPlus = "hand+"
+	handAWS  = "hand (aws)"
+	handTarS = "hand (tar -S)"
+	handTar  = "hand (tar)"
 )
 
 // iterations chooses a number of iterations.

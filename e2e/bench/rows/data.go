@@ -1,0 +1,135 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package rows
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/e2e/bench/link"
+	"github.com/ateom/ateom/e2e/bench/peers"
+	"github.com/ateom/ateom/e2e/bench/report"
+)
+
+// durable is the workload with one DurableDir.
+func (b *Bench) durable(name string, args ...string) peers.Workload {
+	w := b.memhog(0)
+	w.Name, w.Share = name, "/home/agent"
+	w.Program.Args = append(w.Program.Args, args...)
+	w.Annotations = map[string]string{"ateom.dev/durable-dirs": `[{"name":"home","mountPath":"/home/agent"}]`}
+	return w
+}
+
+// A volumeContest commits a volume over and over, written anew each time.
+type volumeContest struct {
+	name, what string
+	args       []string // of the workload
+	names      []string
+	iterations int
+	shape      link.Shape
+	// write fills the volume at dir for a round.
+	write func(w *writer, dir string, round int) error
+}
+
+func (v volumeContest) run(ctx context.Context, b *Bench) results {
+	return contest{
+		bench: b, workload: b.durable(v.name, v.args...), names: v.names, iterations: v.iterations, what: v.what,
+		units: map[string]string{committing: "ms", downtime: "ms"},
+		step: func(ctx context.Context, c *contestant) error {
+			if b.Ground.Bucket == nil {
+				return errors.New("commit: there is no S3 server (make tools)")
+			}
+			b.Ground.Bucket.Reshape(v.shape)
+			defer b.Ground.Bucket.Reshape(link.B0)
+			if err := v.write(newWriter(c.round+1), c.box.Share(), c.round); err != nil {
+				return fmt.Errorf("write volume: %w", err)
+			}
+			return c.commitData(ctx, b.Ground.Bucket.Link, len(v.args) > 0)
+		},
+	}.run(ctx)
+}
+
+// commitData commits the volume once; pulse says that the workload knows when
+// it stood still.
+func (c *contestant) commitData(ctx context.Context, k *link.Link, pulse bool) error {
+	if pulse {
+		if _, err := c.gap(ctx); err != nil { // from here on
+			return err
+		}
+	}
+	took, sent, err := c.commit(ctx, artifacts.Data, k)
+	if err != nil {
+		return err
+	}
+	if pulse {
+		down, err := c.gap(ctx)
+		if err != nil {
+			return err
+		}
+		c.value(downtime, milliseconds(down))
+	}
+	c.sent(committing, sent)
+	return c.sample(ctx, committing, took)
+}
+
+func dataRow(ctx context.Context, b *Bench) (report.Row, error) {
+	r := report.Row{How: "Commit Data of a volume whose content is new, over a link with 20 ms to the first byte, 100 MB/s a connection and " +
+		"1.25 GB/s in all, until it is in the bucket. hand is tar | zstd -T0 | rclone rcat, hand (aws) the same with aws s3 cp -, " +
+		"while the program is frozen by runsc pause."}
+	names := []string{ateom, hand, handAWS}
+	volumes := []volumeContest{
+		{name: "files", what: "20 000 files, 200 MiB", iterations: b.iterations(3, 10),
+			write: func(w *writer, dir string, _ int) error { return w.tree(dir, 20_000, 200<<20/20_000) }},
+		{name: "file", what: "one file, 1 GiB", iterations: b.iterations(2, 8),
+			write: func(w *writer, dir string, _ int) error { return w.file(filepath.Join(dir, "big"), 1<<30) }},
+	}
+	for i, v := range volumes {
+		v.names, v.shape = names, link.B1
+		r.Series = append(r.Series, v.run(ctx, b).of(committing, names...)...)
+		target := []float64{0.6, 0.5}[i]
+		r.ClaimRatio(v.what, ateom, hand, target)
+		r.ClaimRatio(v.what, ateom, handAWS, target)
+	}
+	return r, ctx.Err()
+}
+
+func liveRow(ctx context.Context, b *Bench) (report.Row, error) {
+	r := report.Row{How: "Commit Data of 1 000 files of 10 KiB of which 10 were changed since the last, while the program runs: the longest time " +
+		"that its own clock, looked at every 200 µs, stood still. hand (tar) is runsc pause, tar to a local file, runsc resume."}
+	const what = "1 000 files, 10 changed"
+	names := []string{ateom, handTar}
+	got := volumeContest{
+		name: "live", what: what, args: []string{"-pulse=200us"}, names: names, iterations: b.iterations(15, 100), shape: link.B0,
+		write: func(w *writer, dir string, round int) error {
+			if round == 0 {
+				return w.tree(dir, 1000, 10<<10)
+			}
+			return w.tree(dir, 10, 10<<10)
+		},
+	}.run(ctx, b)
+	r.Series = append(r.Series, got.of(downtime, names...)...)
+	r.ClaimAtMost(what, ateom, 0.99, 5)
+	r.ClaimRatio(what, ateom, handTar, 0.1)
+	return r, ctx.Err()
+}
+
+func sparseRow(ctx context.Context, b *Bench) (report.Row, error) {
+	r := report.Row{How: "Commit Data of one file of 10 GiB with 100 MiB of data in it, in pieces of 1 MiB, until it is in the bucket. " +
+		"hand is tar | zstd -T0 | rclone rcat, hand (tar -S) the same with tar -S."}
+	const what = "10 GiB, 100 MiB of data"
+	names := []string{ateom, hand, handTarS}
+	got := volumeContest{
+		name: "sparse", what: what, names: names, iterations: b.iterations(2, 6), shape: link.B0,
+		write: func(w *writer, dir string, _ int) error {
+			return w.sparse(filepath.Join(dir, "sparse"), 10<<30, 100<<20)
+		},
+	}.run(ctx, b)
+	r.Series = got.of(committing, names...)
+	r.ClaimRatio(what, ateom, hand, 0.1)
+	r.ClaimRatio(what, ateom, handTarS, 0.9)
+	return r, ctx.Err()
+}
