@@ -13,14 +13,13 @@ import (
 
 // A container of the sandbox.
 type container struct {
-	id      string
-	name    string // what probes and volumes call it
-	bundle  string
-	rootfs  string
-	spec    *specs.Spec
-	decl    *declaration
-	init    *process
-	network string // path of its network namespace
+	id     string
+	name   string // what probes and volumes call it
+	bundle string
+	rootfs string
+	spec   *specs.Spec
+	decl   *declaration
+	init   *process
 
 	mu    sync.Mutex
 	execs map[string]*execution

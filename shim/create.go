@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/network"
@@ -65,7 +66,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 
 	c := &container{
 		id: r.GetID(), bundle: r.GetBundle(), rootfs: filepath.Join(r.GetBundle(), "rootfs"),
-		spec: spec, decl: decl, name: containerName(spec, r.GetID()), network: netnsPath(spec),
+		spec: spec, decl: decl, name: containerName(spec, r.GetID()),
 	}
 	if err := sb.checkVolumes(c); err != nil {
 		return nil, err
@@ -97,13 +98,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 	}
 	place(spec, c.id, sb.id, c.rootfs)
-	if err := writeSpec(c.bundle, spec); err != nil {
-		return nil, err
-	}
 	if first {
-		if err := sb.rememberNetwork(c); err != nil {
+		if err := sb.settleNetwork(spec); err != nil {
 			return nil, err
 		}
+	}
+	if err := writeSpec(c.bundle, spec); err != nil {
+		return nil, err
 	}
 
 	streamNames := stdio.Config{
@@ -173,7 +174,7 @@ func (s *sandbox) record(c *container) *record.Record {
 		Rootfs: c.rootfs, StateDir: s.cfg.StateDir,
 	}
 	if c.isRoot(s) {
-		r.Volumes, r.Scratch = s.volumesDir, s.scratch
+		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
 		s.mu.Lock()
 		if s.paused != nil {
 			r.Paused = s.paused.Manifest.ID
@@ -201,15 +202,30 @@ func (c *container) mountRootfs(mounts []*types.Mount) error {
 	return nil
 }
 
-// rememberNetwork reads what gVisor is about to take from the network namespace.
-func (s *sandbox) rememberNetwork(c *container) (err error) {
-	s.netns = c.network
-	if s.netns == "" {
-		return nil
+// settleNetwork reads what gVisor is about to take from the network namespace,
+// and makes one where the spec wants a new one.
+func (s *sandbox) settleNetwork(spec *specs.Spec) (err error) {
+	ns := netns(spec)
+	if ns == nil {
+		return nil // the host's
 	}
+	if ns.Path == "" {
+		// What a crash left under the same name is of no use to anybody.
+		if err := network.Remove(s.ownNetns()); err != nil {
+			return err
+		}
+		if err := network.New(s.ownNetns()); err != nil {
+			return err
+		}
+		ns.Path = s.ownNetns()
+	}
+	s.netns = ns.Path
 	s.network, err = network.Read(s.netns)
 	return err
 }
+
+// ownNetns is where the network namespace is bound that the shim makes.
+func (s *sandbox) ownNetns() string { return filepath.Join(s.scratch, "netns") }
 
 // createContainer runs runsc create with the container's streams, and returns
 // the pid of the sandbox's process.

@@ -16,6 +16,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
+
+	"github.com/ateom/ateom/shim/network"
 )
 
 // Delete removes a process that has ended, or was never started. Deleting a
@@ -100,6 +102,9 @@ func (s *sandbox) cleanUp() error {
 		if err := s.network.Apply(s.netns); err != nil {
 			log.L.WithError(err).Debug("give the network namespace its addresses back")
 		}
+	}
+	if err := network.Remove(s.ownNetns()); err != nil {
+		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	_ = os.Remove(s.seatControl()) // what a killed gofer has left
 	if err := os.RemoveAll(s.scratch); err != nil {

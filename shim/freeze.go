@@ -21,19 +21,24 @@ import (
 func (s *sandbox) freeze(ctx context.Context) (thaw func(), err error) {
 	// A save waits until every page of the last restore has come.
 	s.setPace(ctx, job.PaceFull)
-	err = s.control.Freeze(ctx)
+	// Not with ctx: a call that is given up may have frozen the sandbox all the same.
+	call := context.WithoutCancel(ctx)
+	err = s.control.Freeze(call)
 	bySubcommand := errors.Is(err, runsc.ErrUnsupported)
 	if bySubcommand {
-		err = s.runsc.Pause(ctx, s.id)
+		err = s.runsc.Pause(call, s.id)
 	}
 	if err != nil {
+		if !bySubcommand && errors.Is(err, context.DeadlineExceeded) {
+			err = errors.Join(err, s.control.Thaw(call))
+		}
 		return nil, fmt.Errorf("freeze sandbox %s: %w", s.id, err)
 	}
 	thaw = func() {
 		// Whatever ended ctx, nobody is left frozen.
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 		defer cancel()
-		err := error(nil)
+		var err error
 		if bySubcommand {
 			err = s.runsc.Resume(ctx, s.id)
 		} else {

@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/stdio"
 )
 
 // pause pauses the sandbox; requests that come while one is under way share its
@@ -61,8 +62,11 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	}()
 
 	clock := newStopwatch()
+	// What is typed from now on is for the sandbox that comes back.
+	release := sb.holdInput()
 	thaw, err := sb.freeze(ctx)
 	if err != nil {
+		release()
 		return nil, nil, err
 	}
 	clock.mark("freeze")
@@ -72,6 +76,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	}
 	if err != nil {
 		thaw()
+		release()
 		if snap != nil {
 			sb.discard(snap.Manifest.ID)
 		}
@@ -172,6 +177,23 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 			if err := record.Write(c.bundle, sb.record(c)); err != nil {
 				log.G(ctx).WithError(err).Warn("note the paused snapshot")
 			}
+		}
+	}
+}
+
+// holdInput keeps what is typed into the sandbox's terminals back, until the
+// returned function is called or they get another master.
+func (s *sandbox) holdInput() (release func()) {
+	var held []*stdio.Terminal
+	for _, c := range s.live() {
+		if t := c.init.openStreams().Terminal; t != nil {
+			t.HoldInput()
+			held = append(held, t)
+		}
+	}
+	return func() {
+		for _, t := range held {
+			t.ReleaseInput()
 		}
 	}
 }

@@ -37,7 +37,7 @@ type sandbox struct {
 	runsc     *runsc.Runsc
 	control   *runsc.Control
 	local     *local.Store
-	netns     string // path; "" if runsc makes its own
+	netns     string // path; "" if it is the host's
 	network   *network.State
 	cri       bool
 	// scratch holds volatile files, removed with the sandbox.

@@ -87,15 +87,14 @@ func underCRI(spec *specs.Spec) bool {
 	return spec.Annotations[sandboxid.CRISandboxID] != "" && spec.Annotations[sandboxid.GroupAnnotation] == ""
 }
 
-// netnsPath returns the path of the network namespace that the spec joins, or
-// "" if runsc makes one or none is used.
-func netnsPath(spec *specs.Spec) string {
-	for _, ns := range spec.Linux.Namespaces {
-		if ns.Type == specs.NetworkNamespace {
-			return ns.Path
+// netns returns the spec's network namespace, or nil if it uses the host's.
+func netns(spec *specs.Spec) *specs.LinuxNamespace {
+	for i := range spec.Linux.Namespaces {
+		if ns := &spec.Linux.Namespaces[i]; ns.Type == specs.NetworkNamespace {
+			return ns
 		}
 	}
-	return ""
+	return nil
 }
 
 // containerName returns the name that probes and volumes refer to.

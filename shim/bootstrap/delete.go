@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/volumes"
@@ -51,6 +52,11 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	}
 	if r.Volumes != "" {
 		if err := volumes.SetAside(r.StateDir, r.Volumes, r.Paused); err != nil {
+			return status, err
+		}
+	}
+	if r.Netns != "" {
+		if err := network.Remove(r.Netns); err != nil {
 			return status, err
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"os/exec"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/containerd/errdefs"
 
@@ -77,7 +78,7 @@ func Start(ctx context.Context, binary string, starter runsc.Starter) (_ *Gofer,
 	}
 	g.events = bufio.NewScanner(outR)
 	g.events.Buffer(make([]byte, 64<<10), maxEvent)
-	g.stop = context.AfterFunc(ctx, func() { g.cmd.Process.Kill() })
+	g.stop = context.AfterFunc(ctx, g.Kill)
 	return g, nil
 }
 
@@ -100,7 +101,7 @@ func (g *Gofer) Await(want job.Kind, progress func(*job.Event)) (*job.Event, err
 	for g.events.Scan() {
 		var e job.Event
 		if err := json.Unmarshal(g.events.Bytes(), &e); err != nil {
-			return nil, fmt.Errorf("decode gofer event: %w", err)
+			return nil, fmt.Errorf("decode gofer event: %w: %w", err, errdefs.ErrInternal)
 		}
 		switch e.Kind {
 		case want:
@@ -137,7 +138,13 @@ func (g *Gofer) died(err error) error {
 
 // Kill ends the process at once; whoever waits for an event of it is told.
 // Close must be called all the same.
-func (g *Gofer) Kill() { _ = g.cmd.Process.Kill() }
+func (g *Gofer) Kill() {
+	_ = g.cmd.Process.Kill()
+	// A child of its own might hold on to the pipes.
+	past := time.Unix(1, 0)
+	_ = g.out.SetReadDeadline(past)
+	_ = g.in.SetWriteDeadline(past)
+}
 
 // Close ends the job, whether it is done or not, and waits for the process.
 func (g *Gofer) Close() error {

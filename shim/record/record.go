@@ -44,6 +44,8 @@ type Record struct {
 	Scratch string `json:"scratch,omitempty"`
 	// Origin is what was fetched to start the sandbox from; root container only.
 	Origin string `json:"origin,omitempty"`
+	// Netns is the network namespace that the shim made; root container only.
+	Netns string `json:"netns,omitempty"`
 	// Paused is the snapshot that the sandbox would be resumed from.
 	Paused artifacts.ID `json:"paused,omitempty"`
 }
