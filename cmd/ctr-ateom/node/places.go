@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
@@ -77,6 +78,29 @@ func (s *LocalStore) Stored(_ context.Context, id artifacts.ID, p artifacts.Part
 	return st.Blocks * 512, nil // st_blocks counts units of 512 bytes on every file system
 }
 
+// Verify implements Store. Whatever the depth it reads the image whole: a
+// local disk is fast.
+func (s *LocalStore) Verify(ctx context.Context, id artifacts.ID, _ transfer.Depth, p *transfer.Meter) error {
+	sn, err := s.Store.Get(id)
+	if err != nil {
+		return err
+	}
+	_, err = transfer.VerifyLocal(ctx, sn.Dir, p)
+	return err
+}
+
+// Sweep implements Store: it deletes the drafts of processes that died.
+func (s *LocalStore) Sweep(_ context.Context, o transfer.SweepOptions) (r transfer.SweepReport, err error) {
+	if o.DryRun {
+		return r, fmt.Errorf("the local store has no dry run: %w", errdefs.ErrNotImplemented)
+	}
+	drafts, err := s.Store.Sweep()
+	for _, id := range drafts {
+		r.Deleted = append(r.Deleted, "drafts/"+string(id))
+	}
+	return r, err
+}
+
 // A BucketStore is a store in a bucket, or in a directory by file:// URL.
 type BucketStore struct {
 	bucket.Store
@@ -137,4 +161,15 @@ func (s *BucketStore) Stored(ctx context.Context, _ artifacts.ID, p artifacts.Pa
 		total += int64(r.Location(i).StoredLength)
 	}
 	return total, nil
+}
+
+// Verify implements Store.
+func (s *BucketStore) Verify(ctx context.Context, id artifacts.ID, depth transfer.Depth, p *transfer.Meter) error {
+	_, err := transfer.Verify(ctx, s.Store, id, depth, p)
+	return err
+}
+
+// Sweep implements Store.
+func (s *BucketStore) Sweep(ctx context.Context, o transfer.SweepOptions) (transfer.SweepReport, error) {
+	return transfer.Sweep(ctx, s.Store, o)
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/transfer"
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/shim/config"
 )
@@ -40,6 +41,12 @@ type Store interface {
 	Remove(ctx context.Context, id artifacts.ID) error
 	// Stored returns how many bytes a part of a snapshot takes in the store.
 	Stored(ctx context.Context, id artifacts.ID, p artifacts.Part) (int64, error)
+	// Verify compares what the store has of a snapshot with its manifest; p may
+	// be read meanwhile. The error is errdefs.ErrDataLoss and names what is damaged.
+	Verify(ctx context.Context, id artifacts.ID, depth transfer.Depth, p *transfer.Meter) error
+	// Sweep frees what no snapshot refers to. The error is
+	// errdefs.ErrNotImplemented for a dry run that the store has not.
+	Sweep(ctx context.Context, o transfer.SweepOptions) (transfer.SweepReport, error)
 }
 
 // Stores is the list of places that a command looks at, in the order of looking.

@@ -22,7 +22,9 @@ func Command() *cli.Command {
 		Subcommands: []*cli.Command{
 			lsCommand(),
 			inspectCommand(),
+			verifyCommand(),
 			rmCommand(),
+			gcCommand(),
 		},
 	}
 }

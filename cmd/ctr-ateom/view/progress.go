@@ -26,10 +26,16 @@ type Progress interface {
 // NewProgress returns bars if f is a terminal, else one line for every phase
 // that begins.
 func NewProgress(f *os.File) Progress {
-	if _, err := console.ConsoleFromFile(f); err == nil {
+	if IsTerminal(f) {
 		return &bars{container: mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))}
 	}
 	return &lines{w: f}
+}
+
+// IsTerminal reports whether a person looks at f.
+func IsTerminal(f *os.File) bool {
+	_, err := console.ConsoleFromFile(f)
+	return err == nil
 }
 
 // lines is Progress for logs and pipes.

@@ -1,0 +1,133 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package snapshots
+
+import (
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"github.com/urfave/cli/v2"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/transfer"
+	"github.com/ateom/ateom/cmd/ctr-ateom/node"
+	"github.com/ateom/ateom/cmd/ctr-ateom/view"
+)
+
+// A verdict is an entry of the JSON list of verify.
+type verdict struct {
+	ID    artifacts.ID `json:"id"`
+	Store string       `json:"store"`
+	OK    bool         `json:"ok"`
+	// Error says what is damaged, or why that could not be found out.
+	Error string `json:"error,omitempty"`
+}
+
+// verifyCommand compares snapshots with their manifests.
+func verifyCommand() *cli.Command {
+	return leaf(cli.Command{
+		Name:      "verify",
+		Usage:     "Check that snapshots are complete and undamaged; without an ID all of them",
+		ArgsUsage: "[ID...]",
+		Description: "Reads the manifests and recipes and asks for the sizes of the objects. With --deep every byte is\n" +
+			"read and compared with its digest. A damaged snapshot is named with the object, and the exit code is 6.",
+		Action: func(c *cli.Context) error {
+			want, err := ids(c, 0, 0)
+			if err != nil {
+				return err
+			}
+			stores, err := node.OpenStores(c.Context, c)
+			if err != nil {
+				return err
+			}
+			var targets []node.Found
+			if len(want) == 0 {
+				targets, err = stores.List(c.Context)
+			}
+			for _, id := range want {
+				f, err := stores.Find(c.Context, id)
+				if err != nil {
+					return err
+				}
+				targets = append(targets, f)
+			}
+			return verify(c, targets, err)
+		},
+	}, &cli.BoolFlag{Name: "deep", Usage: "Read and compare every byte"})
+}
+
+// verify looks at every copy of the targets. listErr is about snapshots that
+// could not even be listed.
+func verify(c *cli.Context, targets []node.Found, listErr error) error {
+	depth := transfer.Shallow
+	if c.Bool("deep") {
+		depth = transfer.Deep
+	}
+	verdicts := make([]verdict, 0, len(targets))
+	worst, bad := listErr, 0
+	for _, f := range targets {
+		for _, s := range f.In {
+			v := verdict{ID: f.Manifest.ID, Store: s.Name(), OK: true}
+			if err := watched(c, s, v.ID, depth); err != nil {
+				v.OK, v.Error = false, err.Error()
+				bad++
+				if worst == nil || errdefs.IsDataLoss(err) {
+					worst = err
+				}
+			}
+			verdicts = append(verdicts, v)
+		}
+	}
+	if err := showVerdicts(c, verdicts); err != nil {
+		return err
+	}
+	if bad > 1 {
+		return fmt.Errorf("%d copies of snapshots are not as they should be, one of them: %w", bad, worst)
+	}
+	return worst
+}
+
+func showVerdicts(c *cli.Context, verdicts []verdict) error {
+	if c.Bool("json") {
+		return view.JSON(c.App.Writer, verdicts)
+	}
+	rows := make([][]string, 0, len(verdicts))
+	for _, v := range verdicts {
+		result := "ok"
+		if !v.OK {
+			result = v.Error
+		}
+		rows = append(rows, []string{string(v.ID), v.Store, result})
+	}
+	return view.Table(c.App.Writer, []string{"ID", "STORE", "RESULT"}, rows)
+}
+
+// progressPeriod is how often a terminal is drawn anew.
+const progressPeriod = 100 * time.Millisecond
+
+// watched verifies one copy and shows the progress on standard error, if that
+// is a terminal.
+func watched(c *cli.Context, s node.Store, id artifacts.ID, depth transfer.Depth) error {
+	if !view.IsTerminal(os.Stderr) {
+		return s.Verify(c.Context, id, depth, nil)
+	}
+	var meter transfer.Meter
+	done := make(chan error, 1)
+	go func() { done <- s.Verify(c.Context, id, depth, &meter) }()
+	progress := view.NewProgress(os.Stderr)
+	tick := time.NewTicker(progressPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-done:
+			progress.End(err == nil)
+			return err
+		case <-tick.C:
+			_, bytes, total := meter.Read()
+			progress.Update(string(id), bytes, total)
+		}
+	}
+}
