@@ -22,6 +22,10 @@ func (c *Config) GoferPath() (string, error) { return findBinary("ateom-gofer", 
 // binary; else name in PATH.
 func findBinary(name, configured string) (string, error) {
 	if configured != "" {
+		// The shim's working directory is a container's bundle.
+		if !filepath.IsAbs(configured) {
+			return "", fmt.Errorf("find %s as configured: want an absolute path, got %q: %w", name, configured, errdefs.ErrInvalidArgument)
+		}
 		if _, err := os.Stat(configured); err != nil {
 			return "", fmt.Errorf("find %s as configured: %w: %w", name, err, errdefs.ErrNotFound)
 		}

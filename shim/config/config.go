@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -147,6 +148,9 @@ func overlay[V any](under, over map[string]V) map[string]V {
 	return m
 }
 
+// reservedFlags are the flags of runsc that package runsc sets itself.
+var reservedFlags = []string{"root", "log", "log-format"}
+
 // resolve checks what can be checked without touching anything and finds the binaries.
 func (c *Config) resolve() error {
 	for _, d := range []struct{ key, path string }{{"state-dir", c.StateDir}, {"run-dir", c.RunDir}} {
@@ -160,12 +164,21 @@ func (c *Config) resolve() error {
 	if c.Hydrate != job.PaceFull && c.Hydrate != job.PaceLazy {
 		return fmt.Errorf("hydrate: want %q or %q, got %q: %w", job.PaceFull, job.PaceLazy, c.Hydrate, errdefs.ErrInvalidArgument)
 	}
+	for _, flag := range reservedFlags {
+		if _, ok := c.RunscFlags[flag]; ok {
+			return fmt.Errorf("runsc-flags.%s: it is set for each sandbox and cannot be configured: %w", flag, errdefs.ErrInvalidArgument)
+		}
+	}
 	if c.RunscFlags["overlay2"] == "none" {
 		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
 	}
 	for name, s := range c.Stores {
 		if s.URL == "" {
 			return fmt.Errorf("stores.%s.url: missing: %w", name, errdefs.ErrInvalidArgument)
+		}
+		// The URL itself is not quoted: it may hold what is nobody's business.
+		if u, err := url.Parse(s.URL); err != nil || u.Scheme == "" {
+			return fmt.Errorf("stores.%s.url: want a URL such as s3://bucket or file:///directory: %w", name, errdefs.ErrInvalidArgument)
 		}
 	}
 	if _, ok := c.Stores[c.DefaultStore]; c.DefaultStore != "" && !ok {

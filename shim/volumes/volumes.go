@@ -59,6 +59,9 @@ func SetAside(stateDir, dir string, paused artifacts.ID) error {
 // TakeBack moves the volumes that were set aside with a paused snapshot to
 // dir, which must not exist. It reports whether there were any.
 func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
+	if paused == "" {
+		return false, nil
+	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
 		return false, fmt.Errorf("take volumes back: %w", err)
 	}

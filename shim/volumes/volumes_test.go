@@ -1,0 +1,160 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package volumes
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// fill makes the volumes of a sandbox and returns what they hold by path.
+func fill(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	content := map[string]string{
+		"home/notes.txt": "a", "home/.hidden/deep/file": "b", "cache/x": strings.Repeat("c", 1<<16), "empty/": "",
+	}
+	for name, text := range content {
+		path := filepath.Join(dir, name)
+		if strings.HasSuffix(name, "/") {
+			path = filepath.Join(path, "x")
+		}
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasSuffix(name, "/") {
+			continue
+		}
+		if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return content
+}
+
+// read returns what a directory holds by path, empty directories with a slash.
+func read(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	content := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || path == dir {
+			return err
+		}
+		name, err := filepath.Rel(dir, path)
+		if err != nil {
+			return err
+		}
+		if d.IsDir() {
+			entries, err := os.ReadDir(path)
+			if len(entries) == 0 {
+				content[name+"/"] = ""
+			}
+			return err
+		}
+		b, err := os.ReadFile(path)
+		content[name] = string(b)
+		return err
+	})
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return content
+}
+
+func TestPausedVolumesComeBack(t *testing.T) {
+	state := t.TempDir()
+	dir := Dir(state, "ns", "box")
+	want := fill(t, dir)
+	if err := SetAside(state, dir, "snap"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the volumes are still in their place: %v", err)
+	}
+	// Another sandbox takes them, which lives elsewhere.
+	other := Dir(state, "ns2", "box2")
+	if found, err := TakeBack(state, other, "another snap"); found || err != nil {
+		t.Errorf("TakeBack of another snapshot = %v, %v", found, err)
+	}
+	if found, err := TakeBack(state, other, "snap"); !found || err != nil {
+		t.Fatalf("TakeBack = %v, %v", found, err)
+	}
+	if diff := cmp.Diff(want, read(t, other)); diff != "" {
+		t.Errorf("volumes (-want +got):\n%s", diff)
+	}
+	if found, err := TakeBack(state, Dir(state, "ns", "third"), "snap"); found || err != nil {
+		t.Errorf("a second TakeBack = %v, %v, want none", found, err)
+	}
+}
+
+func TestRunningVolumesAreKept(t *testing.T) {
+	state := t.TempDir()
+	dir := Dir(state, "ns", "box")
+	want := fill(t, dir)
+	if err := SetAside(state, dir, ""); err != nil {
+		t.Fatal(err)
+	}
+	lost, err := os.ReadDir(lostDir(state))
+	if err != nil || len(lost) != 1 || !strings.HasPrefix(lost[0].Name(), "ns-box-") {
+		t.Fatalf("set aside are %v, %v, want one directory named after the sandbox", lost, err)
+	}
+	if diff := cmp.Diff(want, read(t, filepath.Join(lostDir(state), lost[0].Name()))); diff != "" {
+		t.Errorf("volumes (-want +got):\n%s", diff)
+	}
+	// No snapshot's name is the name of all that was lost.
+	if found, err := TakeBack(state, Dir(state, "ns", "new"), ""); found || err != nil {
+		t.Errorf("TakeBack of no snapshot = %v, %v", found, err)
+	}
+	if _, err := os.Stat(lostDir(state)); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestNothingToSetAside(t *testing.T) {
+	state := t.TempDir()
+	dir := Dir(state, "ns", "box")
+	if err := SetAside(state, dir, "snap"); err != nil {
+		t.Errorf("SetAside of a missing directory = %v", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetAside(state, dir, "snap"); err != nil {
+		t.Errorf("SetAside of an empty directory = %v", err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the empty directory is still there: %v", err)
+	}
+	if found, err := TakeBack(state, dir, "snap"); found || err != nil {
+		t.Errorf("TakeBack = %v, %v, want none", found, err)
+	}
+}
+
+// Whatever stands in the way, no byte is overwritten.
+func TestNothingIsOverwritten(t *testing.T) {
+	state := t.TempDir()
+	one, two := Dir(state, "ns", "one"), Dir(state, "ns", "two")
+	wantOne := fill(t, one)
+	if err := SetAside(state, one, "snap"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(two, "home"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := SetAside(state, two, "snap"); err == nil {
+		t.Error("SetAside onto what was set aside before succeeded")
+	}
+	if _, err := TakeBack(state, two, "snap"); err == nil {
+		t.Error("TakeBack into a place that is taken succeeded")
+	}
+	if diff := cmp.Diff(wantOne, read(t, filepath.Join(lostDir(state), "snap"))); diff != "" {
+		t.Errorf("what was set aside first (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(map[string]string{"home/": ""}, read(t, two)); diff != "" {
+		t.Errorf("what is in use (-want +got):\n%s", diff)
+	}
+}
