@@ -13,22 +13,29 @@ import (
 	"strings"
 )
 
-// root is where cgroup file systems are mounted.
-const root = "/sys/fs/cgroup"
+// A tree is a directory where cgroup file systems are mounted.
+type tree string
+
+// system is where every Linux system has them.
+const system tree = "/sys/fs/cgroup"
 
 // Unified says whether the machine has cgroup v2 alone.
-func Unified() bool {
-	_, err := os.Stat(filepath.Join(root, "cgroup.controllers"))
+func Unified() bool { return system.unified() }
+
+func (t tree) unified() bool {
+	_, err := os.Stat(filepath.Join(string(t), "cgroup.controllers"))
 	return err == nil
 }
 
 // MemoryDir returns the directory of the cgroup's memory controller.
-func MemoryDir(path string) string {
+func MemoryDir(path string) string { return system.memoryDir(path) }
+
+func (t tree) memoryDir(path string) string {
 	path = fsPath(path)
-	if Unified() {
-		return filepath.Join(root, path)
+	if t.unified() {
+		return filepath.Join(string(t), path)
 	}
-	return filepath.Join(root, "memory", path)
+	return filepath.Join(string(t), "memory", path)
 }
 
 // fsPath turns what an OCI spec calls a cgroup into a path: a systemd name
@@ -39,6 +46,9 @@ func fsPath(path string) string {
 		return path
 	}
 	slice, dir := parts[0], ""
+	if slice == "" {
+		slice = "system.slice" // systemd's own default
+	}
 	// "a-b.slice" lies in "a.slice".
 	name := strings.TrimSuffix(slice, ".slice")
 	for i, r := range name {
@@ -51,15 +61,17 @@ func fsPath(path string) string {
 
 // OOMKilled says whether the kernel has killed a process of the cgroup for
 // want of memory. A cgroup that cannot be read has not.
-func OOMKilled(path string) bool {
+func OOMKilled(path string) bool { return system.oomKilled(path) }
+
+func (t tree) oomKilled(path string) bool {
 	if path == "" {
 		return false
 	}
 	file := "memory.oom_control"
-	if Unified() {
+	if t.unified() {
 		file = "memory.events"
 	}
-	f, err := os.Open(filepath.Join(MemoryDir(path), file))
+	f, err := os.Open(filepath.Join(t.memoryDir(path), file))
 	if err != nil {
 		return false
 	}

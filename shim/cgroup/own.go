@@ -40,7 +40,7 @@ func Own() []string {
 // mounts returns where a hierarchy may be mounted.
 func mounts(controllers string) []string {
 	if controllers == "" {
-		return []string{filepath.Join(root, "unified"), root}
+		return []string{filepath.Join(string(system), "unified"), string(system)}
 	}
-	return []string{filepath.Join(root, strings.TrimPrefix(controllers, "name="))}
+	return []string{filepath.Join(string(system), strings.TrimPrefix(controllers, "name="))}
 }

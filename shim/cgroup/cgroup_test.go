@@ -1,0 +1,110 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestSystemdNamesBecomePaths(t *testing.T) {
+	for name, want := range map[string]string{
+		"/kubepods/pod1/c1":                "/kubepods/pod1/c1",
+		"system.slice:cri-containerd:c1":   "system.slice/cri-containerd-c1.scope",
+		"kubepods-besteffort.slice:cri:c1": "kubepods.slice/kubepods-besteffort.slice/cri-c1.scope",
+		"a-b-c.slice:x:y":                  "a.slice/a-b.slice/a-b-c.slice/x-y.scope",
+		":cri-containerd:c1":               "system.slice/cri-containerd-c1.scope",
+		"relative/path":                    "relative/path",
+		"/odd:name":                        "/odd:name",
+		"":                                 "",
+	} {
+		if got := fsPath(name); got != want {
+			t.Errorf("fsPath(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// newTree makes a cgroup file system out of plain files.
+func newTree(t *testing.T, files map[string]string) tree {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range files {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return tree(dir)
+}
+
+func TestOOMKilled(t *testing.T) {
+	v1 := newTree(t, map[string]string{
+		"memory/killed/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
+		"memory/fine/memory.oom_control":   "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
+		"memory/old/memory.oom_control":    "oom_kill_disable 0\nunder_oom 1\n",
+		// A hybrid has a v2 tree beside those of v1.
+		"unified/cgroup.controllers": "",
+	})
+	v2 := newTree(t, map[string]string{
+		"cgroup.controllers":   "cpu memory",
+		"killed/memory.events": "low 0\nhigh 0\nmax 9\noom 9\noom_kill 2\noom_group_kill 0\n",
+		"fine/memory.events":   "max 9\noom 9\noom_kill 0\n",
+		"odd/memory.events":    "oom_kill many\n",
+	})
+	tests := []struct {
+		name string
+		tree tree
+		path string
+		want bool
+	}{
+		{"v1", v1, "/killed", true},
+		{"v1, none", v1, "/fine", false},
+		{"v1, kernel that does not count", v1, "/old", false},
+		{"v1, missing", v1, "/nope", false},
+		{"v2", v2, "/killed", true},
+		{"v2, none", v2, "/fine", false},
+		{"v2, not a number", v2, "/odd", false},
+		{"v2, missing", v2, "/nope", false},
+		{"no cgroup at all", v2, "", false},
+	}
+	for _, tt := range tests {
+		if got := tt.tree.oomKilled(tt.path); got != tt.want {
+			t.Errorf("%s: OOMKilled = %v, want %v", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestMemoryDir(t *testing.T) {
+	v1, v2 := newTree(t, nil), newTree(t, map[string]string{"cgroup.controllers": ""})
+	if got, want := v1.memoryDir("s.slice:a:b"), filepath.Join(string(v1), "memory/s.slice/a-b.scope"); got != want {
+		t.Errorf("v1: %s, want %s", got, want)
+	}
+	if got, want := v2.memoryDir("/x"), filepath.Join(string(v2), "x"); got != want {
+		t.Errorf("v2: %s, want %s", got, want)
+	}
+}
+
+// The process is in some cgroup of every machine that has any.
+func TestOwnCgroupsHoldThisProcess(t *testing.T) {
+	dirs := Own()
+	if len(dirs) == 0 {
+		t.Fatal("Own = none")
+	}
+	for _, dir := range dirs {
+		b, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+		if err != nil {
+			t.Error(err)
+		}
+		if !slices.Contains(strings.Fields(string(b)), strconv.Itoa(os.Getpid())) {
+			t.Errorf("this process is not in %s", dir)
+		}
+	}
+}
