@@ -54,9 +54,7 @@ type Pass struct {
 	root     root
 	opts     PassOptions
 	previous *Index
-	// trusted says that the file system moves the ctime of a file with every
-	// change, also by a store through a mapping.
-	trusted bool
+	kind     fileSystem
 	// since is the time before which a file's last change must lie.
 	since   paxtar.Time
 	spool   *spool
@@ -84,7 +82,7 @@ func Begin(ctx context.Context, dir string, index *Index, opts PassOptions) (*Pa
 }
 
 func (p *Pass) begin(ctx context.Context) (err error) {
-	if p.trusted, err = tracksChanges(p.root.fd); err != nil {
+	if p.kind, err = fileSystemOf(p.root.fd); err != nil {
 		return fmt.Errorf("begin capture: %w", err)
 	}
 	if p.opts.Spool != "" {
@@ -92,11 +90,16 @@ func (p *Pass) begin(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if !p.trusted {
+	if !p.kind.stampsStores {
 		return nil // whatever was read now would have to be read again
 	}
-	if err := p.writeBack(); err != nil {
+	if p.since, err = p.lastRest(); err != nil {
 		return err
+	}
+	if p.spool == nil || !p.kind.syncsRanges {
+		if err := unix.Syncfs(p.root.fd); err != nil {
+			return fmt.Errorf("begin capture: sync: %w", err)
+		}
 	}
 	if p.spool == nil {
 		return nil
@@ -116,33 +119,32 @@ func (p *Pass) begin(ctx context.Context) (err error) {
 	return p.keep(ctx, resting, true)
 }
 
-// writeBack makes the kernel write dirty pages and, with that, protect the
-// mapped ones: the next store through a mapping will move the file's ctime.
-// Without it, a page that is dirty already takes stores that nothing tells of.
-func (p *Pass) writeBack() error {
+// lastRest returns the time before which a resting file has changed last.
+func (p *Pass) lastRest() (paxtar.Time, error) {
 	var now unix.Timespec
 	if err := unix.ClockGettime(unix.CLOCK_REALTIME_COARSE, &now); err != nil {
-		return fmt.Errorf("begin capture: %w", err)
+		return paxtar.Time{}, fmt.Errorf("begin capture: %w", err)
 	}
 	rest := restingTime
 	if p.opts.rest != nil {
 		rest = *p.opts.rest
 	}
 	at := time.Unix(now.Unix()).Add(-rest)
-	p.since = paxtar.Time{Sec: at.Unix(), Nsec: int32(at.Nanosecond())}
-	if err := unix.Syncfs(p.root.fd); err != nil {
-		return fmt.Errorf("begin capture: sync: %w", err)
-	}
-	return nil
+	return paxtar.Time{Sec: at.Unix(), Nsec: int32(at.Nanosecond())}, nil
 }
 
-// rests reports whether every change of a file so far is known to be complete,
-// and every further one will show in its ctime.
-func (p *Pass) rests(s *stat) bool { return p.trusted && before(s.ctime, p.since) }
+// rests reports whether every change of a file so far is known to be complete.
+func (p *Pass) rests(s *stat) bool { return p.kind.stampsStores && before(s.ctime, p.since) }
+
+// tells reports whether every change of an entry since this pass has read it
+// will show in its ctime.
+func (p *Pass) tells(e *entry) bool {
+	return p.rests(&e.stat) && (!e.hasContent() || e.old.length > 0 || p.spool == nil || e.kept.writtenBack)
+}
 
 // reuse finds what the previous archive has.
 func (p *Pass) reuse(entries []entry) {
-	if p.previous == nil || !p.trusted {
+	if p.previous == nil || !p.kind.stampsStores {
 		return
 	}
 	for i := range entries {
@@ -162,9 +164,10 @@ func (p *Pass) keep(ctx context.Context, files []*entry, live bool) error {
 		readers.Go(func() {
 			for batch := range todo {
 				for _, e := range batch {
-					k, err := p.spool.keep(p.root, e)
+					k, err := p.spool.keep(p.root, e, live && p.kind.syncsRanges)
 					switch {
 					case err == nil:
+						k.writtenBack = live
 						mu.Lock()
 						p.kept[inode{e.stat.dev, e.stat.ino}] = k
 						mu.Unlock()
@@ -246,7 +249,7 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 	e := emitter{
 		root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report, previous: p.opts.Previous,
 		mark: func(e *entry, at placed) {
-			if p.rests(&e.stat) {
+			if p.tells(e) {
 				index.add(e, at)
 			}
 		},
@@ -274,18 +277,4 @@ func (p *Pass) Close() error {
 		return nil
 	}
 	return p.spool.close()
-}
-
-// tracksChanges reports whether the file system is known to move ctime with
-// every change. tmpfs does not with stores through a mapping.
-func tracksChanges(fd int) (bool, error) {
-	var s unix.Statfs_t
-	if err := unix.Fstatfs(fd, &s); err != nil {
-		return false, err
-	}
-	switch s.Type {
-	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
-		return true, nil
-	}
-	return false, nil
 }

@@ -109,8 +109,24 @@ func TestStoreThroughAMappingIsNotLost(t *testing.T) {
 			pass := begin(t, dir, nil, quick(t))
 			copy(page, "during")
 			settle(t, pass)
-			if archive := finish(t, pass); !bytes.Contains(archive, []byte("during")) {
+			archive := finish(t, pass)
+			if !bytes.Contains(archive, []byte("during")) {
 				t.Error("the archive has the page as it was before the freeze")
+			}
+
+			// The next pass trusts the index of one that has read a dirty page too.
+			opts := quick(t)
+			opts.Previous = bytes.NewReader(archive)
+			second := begin(t, dir, pass.Index(), opts)
+			settle(t, second)
+			archive = finish(t, second)
+			copy(page, "second")
+			opts.Previous = bytes.NewReader(archive)
+			third := begin(t, dir, second.Index(), opts)
+			copy(page, "third.")
+			settle(t, third)
+			if !bytes.Contains(finish(t, third), []byte("third.")) {
+				t.Error("the archive has the page as it was at the pass before")
 			}
 		})
 	}

@@ -38,6 +38,8 @@ type kept struct {
 	xattrs  []paxtar.Xattr
 	sparse  bool
 	extents []paxtar.Extent
+	// writtenBack says that the file had no dirty pages when it was read.
+	writtenBack bool
 }
 
 // open returns the content as that of e, which may have got another name.
@@ -47,13 +49,18 @@ func (k *kept) open(e *entry) *content {
 	return c
 }
 
-// keep copies the content of an entry's file.
-func (s *spool) keep(r root, e *entry) (*kept, error) {
+// keep copies the content of an entry's file, written back first if sync says so.
+func (s *spool) keep(r root, e *entry, sync bool) (*kept, error) {
 	c, err := openContent(r, e)
 	if err != nil {
 		return nil, err
 	}
 	defer c.close()
+	if sync {
+		if err := writeBack(c.fd); err != nil {
+			return nil, fmt.Errorf("write back: %w", err)
+		}
+	}
 	stored := c.Stored()
 	k := &kept{fd: s.fd, base: s.reserve(stored), stat: c.stat, xattrs: c.Xattrs, sparse: c.Sparse, extents: c.Extents}
 	if stored <= maxSmall {
