@@ -94,14 +94,14 @@ func (s *retryStore) Put(ctx context.Context, key string, body io.ReaderAt, size
 }
 
 func (s *retryStore) Create(ctx context.Context, key string, data []byte) error {
-	attempts := 0
 	err := s.do(ctx, "create", key, int64(len(data)), func(ctx context.Context) error {
-		attempts++
 		return s.Store.Create(ctx, key, data)
 	})
-	if attempts < 2 || !errors.Is(err, errdefs.ErrAlreadyExists) {
+	if !errors.Is(err, errdefs.ErrAlreadyExists) {
 		return err
 	}
+	// The answer to an earlier attempt, of this loop or of an SDK's own, may
+	// have been lost.
 	if there, readErr := ReadAll(ctx, s, key, int64(len(data))); readErr == nil && string(there) == string(data) {
 		return nil
 	}
