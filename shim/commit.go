@@ -51,6 +51,9 @@ func (s *sandbox) planCommit(scope, store string, images map[string]string) (*co
 	if !durabledir.Contains(decl.onPause, p.scope) {
 		return nil, fmt.Errorf("commit sandbox %s: scope %s is wider than its %s, which is %s: %w", s.id, p.scope, annotationOnPause, decl.onPause, errdefs.ErrInvalidArgument)
 	}
+	if err := s.checkEmptyDirs(); err != nil {
+		return nil, err
+	}
 	if p.scope == artifacts.Data && len(s.volumeList()) == 0 {
 		return nil, fmt.Errorf("commit sandbox %s: scope Data keeps DurableDirs, and it declares none (%s): %w", s.id, durabledir.Annotation, errdefs.ErrFailedPrecondition)
 	}
@@ -60,6 +63,20 @@ func (s *sandbox) planCommit(scope, store string, images map[string]string) (*co
 	var err error
 	p.store, err = s.resolveStore(store)
 	return p, err
+}
+
+// checkEmptyDirs refuses to keep less than the author asked for.
+func (s *sandbox) checkEmptyDirs() error {
+	for _, name := range s.all()[0].decl.emptyDirs {
+		s.mu.Lock()
+		_, ok := s.volumes[name]
+		s.mu.Unlock()
+		if !ok {
+			return fmt.Errorf("commit sandbox %s: %s names %q, and no container mounts an emptyDir of that name: %w",
+				s.id, durabledir.VolumesAnnotation, name, errdefs.ErrFailedPrecondition)
+		}
+	}
+	return nil
 }
 
 // resolveStore turns what a caller on the node names into a store: a name from

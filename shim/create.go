@@ -89,13 +89,17 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			return nil, err
 		}
 	}
-	if err := sb.provideVolumes(c); err != nil {
+	fresh, err := sb.provideVolumes(c)
+	if err != nil {
 		return nil, err
 	}
 	if first {
-		if err := sb.fetchOrigin(ctx, c); err != nil {
-			return nil, err
-		}
+		err = sb.fetchOrigin(ctx, c, fresh)
+	} else {
+		err = sb.fillVolumes(ctx, fresh)
+	}
+	if err != nil {
+		return nil, err
 	}
 	place(spec, c.id, sb.id, c.rootfs)
 	if first {

@@ -22,6 +22,8 @@ const (
 	annotationOnCommit    = "ateom.dev/on-commit"
 	annotationStore       = "ateom.dev/store"
 	annotationRestoreFrom = "ateom.dev/restore-from"
+	annotationOnResume    = "ateom.dev/on-resume"
+	annotationGolden      = "ateom.dev/golden"
 	annotationImage       = "ateom.dev/image"
 	annotationImageDigest = "ateom.dev/image-digest"
 )
@@ -29,17 +31,22 @@ const (
 // annotations lists every key with our prefix that means something.
 var annotations = map[string]bool{
 	annotationOnPause: true, annotationOnCommit: true, annotationStore: true, annotationRestoreFrom: true,
-	annotationImage: true, annotationImageDigest: true, durabledir.Annotation: true, readiness.Annotation: true,
+	annotationOnResume: true, annotationGolden: true, annotationImage: true, annotationImageDigest: true,
+	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true,
 }
 
 // A declaration is what a container's annotations ask for, checked.
 type declaration struct {
 	volumes     []durabledir.Declaration
+	emptyDirs   []string // names of the pod's emptyDir volumes that are DurableDirs
 	onPause     artifacts.Scope
 	onCommit    artifacts.Scope
 	probes      []readiness.Probe
 	store       string // a name; empty is the node's default
 	restoreFrom artifacts.ID
+	// golden is the Full snapshot whose memory a Data snapshot is started
+	// with; empty means a cold boot.
+	golden artifacts.ID
 }
 
 // declare reads the annotations. Its errors name the annotation and field and
@@ -57,6 +64,9 @@ func declare(values map[string]string) (*declaration, error) {
 			return nil, fmt.Errorf("annotation %s: %w", durabledir.Annotation, err)
 		}
 	}
+	if d.emptyDirs, err = durabledir.ParseVolumes(values[durabledir.VolumesAnnotation]); err != nil {
+		return nil, fmt.Errorf("annotation %s: %w", durabledir.VolumesAnnotation, err)
+	}
 	if d.onPause, d.onCommit, err = durabledir.ParseScopes(values[annotationOnPause], values[annotationOnCommit]); err != nil {
 		return nil, fmt.Errorf("annotations %s and %s: %w", annotationOnPause, annotationOnCommit, err)
 	}
@@ -71,5 +81,28 @@ func declare(values map[string]string) (*declaration, error) {
 			return nil, fmt.Errorf("annotation %s: %w: %w", annotationRestoreFrom, err, errdefs.ErrInvalidArgument)
 		}
 	}
-	return d, nil
+	return d, d.readGolden(values)
+}
+
+// readGolden reads on-resume and golden, which mean something only together.
+func (d *declaration) readGolden(values map[string]string) error {
+	onResume, err := durabledir.ParseOnResume(values[annotationOnResume])
+	if err != nil {
+		return fmt.Errorf("annotation %s: %w", annotationOnResume, err)
+	}
+	golden := values[annotationGolden]
+	if (onResume == durabledir.Golden) != (golden != "") {
+		return fmt.Errorf("annotations %s and %s: %s goes with the id of a golden snapshot, and the other way round: %w",
+			annotationOnResume, annotationGolden, durabledir.Golden, errdefs.ErrInvalidArgument)
+	}
+	if golden == "" {
+		return nil
+	}
+	if d.restoreFrom == "" {
+		return fmt.Errorf("annotation %s: there is no %s whose DurableDirs it could be given: %w", annotationGolden, annotationRestoreFrom, errdefs.ErrInvalidArgument)
+	}
+	if d.golden, err = artifacts.ParseID(golden); err != nil {
+		return fmt.Errorf("annotation %s: %w: %w", annotationGolden, err, errdefs.ErrInvalidArgument)
+	}
+	return nil
 }

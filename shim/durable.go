@@ -11,6 +11,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/durabledir"
@@ -50,41 +51,55 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 
 // provideVolumes makes the host directory of every DurableDir that the
 // container declares and mounts it there. A bind mount that is already at the
-// declared path is taken over: its source is the volume.
-func (s *sandbox) provideVolumes(c *container) error {
+// declared path is taken over: its source is the volume. It returns the volumes
+// that no container of the sandbox had before.
+func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
+	add := func(name, host string) error {
+		isNew, err := s.addVolume(name, host)
+		if isNew {
+			fresh = append(fresh, job.Volume{Name: name, Path: host})
+		}
+		return err
+	}
+	for _, e := range durabledir.EmptyDirs(c.decl.emptyDirs, c.spec.Mounts) {
+		if err := add(e.Name, e.Path); err != nil {
+			return nil, err
+		}
+	}
 	decls := durabledir.ForContainer(c.decl.volumes, c.name)
 	for _, d := range decls {
 		host, mounted := bindSource(c.spec.Mounts, d.MountPath)
 		if !mounted {
 			if o := s.origin; o != nil && o.local && !o.volumesPresent {
-				return fmt.Errorf("start from snapshot %s: volume %q went with its task and is not on this node any more; start from a committed snapshot: %w",
+				return nil, fmt.Errorf("start from snapshot %s: volume %q went with its task and is not on this node any more; start from a committed snapshot: %w",
 					o.manifest.ID, d.Name, errdefs.ErrFailedPrecondition)
 			}
 			host = filepath.Join(s.volumesDir, d.Name)
 			if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
-				return fmt.Errorf("make volumes: %w", err)
+				return nil, fmt.Errorf("make volumes: %w", err)
 			}
 			if err := durabledir.Prepare(host, d); err != nil {
-				return err
+				return nil, err
 			}
 			c.spec.Mounts = append(c.spec.Mounts, bind(host, d))
 		}
-		if err := s.addVolume(d.Name, host); err != nil {
-			return err
+		if err := add(d.Name, host); err != nil {
+			return nil, err
 		}
 	}
-	return nil
+	return fresh, nil
 }
 
 // addVolume notes where a volume lies; two containers must mean the same place.
-func (s *sandbox) addVolume(name, host string) error {
+func (s *sandbox) addVolume(name, host string) (isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if other, ok := s.volumes[name]; ok && other != host {
-		return fmt.Errorf("volume %q lies in two places, %s and %s: %w", name, other, host, errdefs.ErrInvalidArgument)
+	other, ok := s.volumes[name]
+	if ok && other != host {
+		return false, fmt.Errorf("volume %q lies in two places, %s and %s: %w", name, other, host, errdefs.ErrInvalidArgument)
 	}
 	s.volumes[name] = host
-	return nil
+	return !ok, nil
 }
 
 // volumeList returns the sandbox's volumes for a job.
@@ -96,6 +111,22 @@ func (s *sandbox) volumeList() []job.Volume {
 		list = append(list, job.Volume{Name: name, Path: host})
 	}
 	return list
+}
+
+// syncVolumes makes what was written to the volumes so far survive a power cut.
+func (s *sandbox) syncVolumes() error {
+	for _, v := range s.volumeList() {
+		f, err := os.Open(v.Path)
+		if err != nil {
+			return fmt.Errorf("sync volume %q: %w", v.Name, err)
+		}
+		err = unix.Syncfs(int(f.Fd()))
+		f.Close()
+		if err != nil {
+			return fmt.Errorf("sync volume %q: %w", v.Name, err)
+		}
+	}
+	return nil
 }
 
 // bindSource returns the source of the bind mount at path.

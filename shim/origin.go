@@ -23,7 +23,11 @@ import (
 
 // An origin is the snapshot that a new sandbox starts from.
 type origin struct {
+	// Its memory comes from there if its scope is Full.
 	manifest *artifacts.Manifest
+	// volumes is the snapshot that the DurableDirs come from; another one than
+	// the memory's if that is golden.
+	volumes artifacts.ID
 	// dir holds the snapshot's local side: all of it, or what Fetch brought.
 	dir string
 	// local says that dir belongs to the node's store.
@@ -46,7 +50,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	if id == "" && checkpoint == "" {
 		return nil
 	}
-	if id != "" && c.decl.store == "" && checkpoint == "" {
+	if id != "" && c.decl.store == "" && checkpoint == "" && c.decl.golden == "" {
 		snap, err := s.local.Get(id)
 		if err == nil {
 			s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, release: s.use(id)}
@@ -89,27 +93,58 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	return nil
 }
 
-// fetchOrigin brings the snapshot's local side and fills the DurableDirs, which
-// are empty directories by now. A snapshot that could not be used here is
-// refused before pages move.
-func (s *sandbox) fetchOrigin(ctx context.Context, c *container) error {
+// fetchOrigin brings the snapshot's local side and fills the root container's
+// volumes, which are empty directories by now. A snapshot that could not be
+// used here is refused before pages move.
+func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.Volume) error {
 	o := s.origin
 	if o == nil || o.local {
 		return nil
 	}
-	request := &job.Request{
-		Verb: job.Fetch, Dir: o.dir, Store: o.store, ID: o.manifest.ID, Volumes: s.volumeList(),
-		Lazy: s.cfg.CheckpointIO == config.Gofer,
+	o.volumes = o.manifest.ID
+	request := &job.Request{Dir: o.dir, ID: o.manifest.ID, Volumes: volumes}
+	if c.decl.golden != "" {
+		request.Scope = artifacts.Data
 	}
-	done, err := s.job(ctx, request)
+	if err := s.fetch(ctx, request); err != nil {
+		return err
+	}
+	if c.decl.golden != "" {
+		if err := s.fetch(ctx, &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}); err != nil {
+			return err
+		}
+	}
+	return s.checkOrigin(ctx, c.spec)
+}
+
+// fillVolumes fills volumes that came with another container than the root one.
+func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
+	o := s.origin
+	if o == nil || o.local || len(volumes) == 0 {
+		return nil
+	}
+	manifest := o.manifest
+	defer func() { o.manifest = manifest }()
+	return s.fetch(ctx, &job.Request{ID: o.volumes, Volumes: volumes, Scope: artifacts.Data})
+}
+
+// fetch runs a Fetch from the origin's store; what it brings becomes the
+// origin's manifest.
+func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
+	o := s.origin
+	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.cfg.CheckpointIO == config.Gofer
+	done, err := s.job(ctx, r)
 	if err != nil {
-		return fmt.Errorf("fetch snapshot %s: %w", o.manifest.ID, err)
+		return fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
 	}
 	if done.Manifest == nil {
-		return fmt.Errorf("fetch snapshot %s: the gofer brought no manifest: %w", o.manifest.ID, errdefs.ErrInternal)
+		return fmt.Errorf("fetch snapshot %s: the gofer brought no manifest: %w", r.ID, errdefs.ErrInternal)
+	}
+	for _, w := range done.Warnings {
+		log.G(ctx).WithField("snapshot", r.ID).Warn(w)
 	}
 	o.manifest = done.Manifest
-	return s.checkOrigin(ctx, c.spec)
+	return nil
 }
 
 func (s *sandbox) checkOrigin(ctx context.Context, spec *specs.Spec) error {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/stdio"
@@ -108,12 +109,19 @@ func (s *sandbox) canSave() error {
 			return fmt.Errorf("container %s of sandbox %s is created and not started; start or delete it first: %w", c.id, s.id, errdefs.ErrFailedPrecondition)
 		}
 	}
-	if live[0].decl.onPause != artifacts.Full {
-		return fmt.Errorf("pause sandbox %s: %s is %s, and a sandbox can be brought back in place only from Full: %w",
-			s.id, annotationOnPause, live[0].decl.onPause, errdefs.ErrFailedPrecondition)
+	switch scope := s.onPause(); {
+	case scope == artifacts.None:
+		return fmt.Errorf("pause sandbox %s: %s is None, so that there would be nothing to come back to; delete it instead: %w",
+			s.id, annotationOnPause, errdefs.ErrFailedPrecondition)
+	case scope == artifacts.Data && len(s.volumeList()) == 0:
+		return fmt.Errorf("pause sandbox %s: %s is Data, and it declares no DurableDirs (%s): %w",
+			s.id, annotationOnPause, durabledir.Annotation, errdefs.ErrFailedPrecondition)
 	}
 	return nil
 }
+
+// onPause is what a Pause keeps, as the root container says.
+func (s *sandbox) onPause() artifacts.Scope { return s.all()[0].decl.onPause }
 
 // saveLocally saves the frozen sandbox as a snapshot in the local store.
 func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.Snapshot, err error) {
@@ -126,16 +134,20 @@ func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.S
 			err = errors.Join(err, draft.Abort())
 		}
 	}()
-	parts, err := s.save(ctx, draft.Dir())
+	m, err := s.manifest(ctx, draft.ID(), s.onPause(), nil)
 	if err != nil {
+		return nil, err
+	}
+	if m.Scope == artifacts.Full {
+		if m.Parts, err = s.save(ctx, draft.Dir()); err != nil {
+			return nil, err
+		}
+	}
+	// The volumes stay where they are, and belong to the snapshot.
+	if err := s.syncVolumes(); err != nil {
 		return nil, err
 	}
 	clock.mark("save")
-	m, err := s.manifest(ctx, draft.ID(), artifacts.Full, nil)
-	if err != nil {
-		return nil, err
-	}
-	m.Parts = parts
 	snap, err := draft.Publish(m)
 	if err != nil {
 		return nil, err

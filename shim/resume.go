@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 
+	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
@@ -74,7 +75,12 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 			clock.mark("create")
 			l = sb.newLife(pid)
 		}
-		if err := sb.restoreContainer(ctx, c, image{dir: snap.Dir}); err != nil {
+		if snap.Manifest.Scope == artifacts.Full {
+			err = sb.restoreContainer(ctx, c, image{dir: snap.Dir})
+		} else {
+			err = sb.startContainer(ctx, c) // a cold boot over its DurableDirs
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
