@@ -135,21 +135,37 @@ func setUp(ctx context.Context, dir string, o options) (*rows.Bench, error) {
 	} else {
 		b.Ground.Bucket = bucket
 	}
+	add := func(name string, p peers.Peer, err error) {
+		if err != nil {
+			b.Missing[name] = err.Error()
+			return
+		}
+		b.Peers[name] = p
+	}
 	for _, s := range peers.Scripts {
 		p, err := peers.NewRunsc(b.Ground, s)
-		if err != nil {
-			b.Missing[s.Name] = err.Error()
-			continue
-		}
-		b.Peers[s.Name] = p
+		add(s.Name, p, err)
 	}
-	ateom, err := peers.NewAteom(ctx, b.Ground, peers.Ateom{Containerd: o.tools.containerd, Shim: o.tools.shim})
-	if err != nil {
-		b.Missing["ateom"] = err.Error()
-	} else {
-		b.Peers["ateom"] = ateom
-	}
+	p, err := peers.NewAteom(ctx, b.Ground, peers.Ateom{Containerd: o.tools.containerd, Shim: o.tools.shim})
+	add("ateom", p, err)
+	p, err = newUpstream(ctx, b.Ground, o)
+	add("upstream", p, err)
 	return b, nil
+}
+
+// newUpstream builds gVisor's own shim, from the commit that runsc is built
+// from, and starts a containerd for it.
+func newUpstream(ctx context.Context, g *peers.Ground, o options) (peers.Peer, error) {
+	if o.rows != nil && !o.rows[15] {
+		return nil, errors.New("only row 15 builds it")
+	}
+	binary := filepath.Join(g.Dir, "containerd-shim-runsc-v1")
+	build := exec.CommandContext(ctx, "go", "build", "-C", "e2e/bench/upstream", "-o", binary, "gvisor.dev/gvisor/shim")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
+	if out, err := build.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("build gVisor's shim: %w: %s", err, out)
+	}
+	return peers.NewUpstream(ctx, g, o.tools.containerd, binary)
 }
 
 // tearDown ends the peers and removes the cgroups that runtimes left.

@@ -8,12 +8,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"syscall"
 	"time"
 
+	runtimeoptions "github.com/containerd/containerd/api/types/runtimeoptions/v1"
 	containerd "github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/core/mount"
@@ -37,27 +39,28 @@ type Ateom struct {
 	Shim string
 }
 
-// ateomPeer is this project in a containerd of its own.
+// ateomPeer is this project, or another shim for gVisor, in a containerd of
+// its own.
 type ateomPeer struct {
+	name    string
 	ground  *Ground
 	account *lab.Account
 	dir     string
 	state   string
+	runtime string
+	// options go with every container.
+	options *runtimeoptions.Options
+	// own says that the shim is this project's: it reads its annotations and
+	// serves its snapshot service.
+	own   bool
+	nodes int
 	*daemon
 }
 
 // NewAteom starts the peer's containerd.
-func NewAteom(ctx context.Context, g *Ground, a Ateom) (_ Peer, err error) {
-	for _, path := range []string{a.Shim, a.Containerd} {
-		if _, err := os.Stat(path); err != nil {
-			return nil, fmt.Errorf("find the peer's programs: %w; build them (make build tools)", err)
-		}
-	}
-	p := &ateomPeer{ground: g, dir: filepath.Join(g.Dir, "ateom")}
+func NewAteom(ctx context.Context, g *Ground, a Ateom) (Peer, error) {
+	p := &ateomPeer{name: "ateom", ground: g, dir: filepath.Join(g.Dir, "ateom"), runtime: runtimeName, own: true}
 	p.state = filepath.Join(p.dir, "lib")
-	if err := os.MkdirAll(p.dir, 0o700); err != nil {
-		return nil, err
-	}
 	config := fmt.Sprintf("runsc = %q\nstate-dir = %q\nrun-dir = %q\n", g.Runsc, p.state, filepath.Join(p.dir, "run"))
 	if g.Bucket != nil {
 		config += fmt.Sprintf("[stores.%s]\nurl = %q\n[stores.%[1]s.env]\n", storeName, g.Bucket.URL())
@@ -65,24 +68,37 @@ func NewAteom(ctx context.Context, g *Ground, a Ateom) (_ Peer, err error) {
 			config += fmt.Sprintf("%s = %q\n", k, v)
 		}
 	}
-	configPath := filepath.Join(p.dir, "config.toml")
-	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	if p.account, err = lab.NewAccount(g.Cgroup + "-ateom"); err != nil {
-		return nil, err
-	}
-	p.daemon, err = startDaemon(ctx, a.Containerd, filepath.Join(p.dir, "c"), p.account, []string{
-		"ATEOM_CONFIG=" + configPath,
-		"PATH=" + filepath.Dir(a.Shim) + ":" + os.Getenv("PATH"),
-	})
-	if err != nil {
-		return nil, errors.Join(err, p.account.Close())
-	}
-	return p, nil
+	return p, p.start(ctx, a.Containerd, a.Shim, config)
 }
 
-func (p *ateomPeer) Name() string          { return "ateom" }
+// start writes the shim's configuration and starts the peer's containerd.
+func (p *ateomPeer) start(ctx context.Context, binary, shim, config string) (err error) {
+	for _, path := range []string{shim, binary} {
+		if _, err := os.Stat(path); err != nil {
+			return fmt.Errorf("find the peer's programs: %w; build them (make build tools)", err)
+		}
+	}
+	if err := os.MkdirAll(p.dir, 0o700); err != nil {
+		return err
+	}
+	configPath := filepath.Join(p.dir, "config.toml")
+	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {
+		return err
+	}
+	if p.account, err = lab.NewAccount(p.ground.Cgroup + "-" + p.name); err != nil {
+		return err
+	}
+	p.daemon, err = startDaemon(ctx, binary, filepath.Join(p.dir, "c"), p.account, []string{
+		"ATEOM_CONFIG=" + configPath,
+		"PATH=" + filepath.Dir(shim) + ":" + os.Getenv("PATH"),
+	})
+	if err != nil {
+		return errors.Join(err, p.account.Close())
+	}
+	return nil
+}
+
+func (p *ateomPeer) Name() string          { return p.name }
 func (p *ateomPeer) Account() *lab.Account { return p.account }
 
 func (p *ateomPeer) Close() error {
@@ -90,16 +106,37 @@ func (p *ateomPeer) Close() error {
 }
 
 func (p *ateomPeer) Prepare(ctx context.Context, w Workload) (Sandbox, error) {
-	plot, err := p.ground.plot("ateom", w)
+	return p.prepare(ctx, w, nil, p.options)
+}
+
+// PrepareFrom prepares a sandbox with a state directory of its own, so that
+// nothing of the snapshot is on this node yet.
+func (p *ateomPeer) PrepareFrom(ctx context.Context, w Workload, id string) (Sandbox, error) {
+	p.nodes++
+	p.state = filepath.Join(p.dir, fmt.Sprintf("node%d", p.nodes))
+	return p.prepare(ctx, w,
+		map[string]string{"ateom.dev/restore-from": id, "ateom.dev/store": storeName},
+		&runtimeoptions.Options{ConfigBody: fmt.Appendf(nil, "state-dir = %q\n", p.state)})
+}
+
+// prepare makes the container with these annotations and runtime options.
+func (p *ateomPeer) prepare(ctx context.Context, w Workload, annotations map[string]string, options *runtimeoptions.Options) (Sandbox, error) {
+	plot, err := p.ground.plot(p.name, w)
 	if err != nil {
 		return nil, err
 	}
-	plot.spec.Annotations = map[string]string{"ateom.dev/readiness": probeAnnotation(w)}
-	for k, v := range w.Annotations {
-		plot.spec.Annotations[k] = v
+	plot.spec.Annotations = map[string]string{}
+	if p.own {
+		plot.spec.Annotations["ateom.dev/readiness"] = probeAnnotation(w)
+		maps.Copy(plot.spec.Annotations, w.Annotations)
+		maps.Copy(plot.spec.Annotations, annotations)
+	}
+	var runtimeOptions any
+	if options != nil {
+		runtimeOptions = options
 	}
 	c, err := p.NewContainer(inNamespace(ctx), plot.id,
-		containerd.WithRuntime(runtimeName, nil),
+		containerd.WithRuntime(p.runtime, runtimeOptions),
 		containerd.WithNewSpec(func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
 			*s = *plot.spec
 			return nil
@@ -107,7 +144,7 @@ func (p *ateomPeer) Prepare(ctx context.Context, w Workload) (Sandbox, error) {
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create container %s: %w", plot.id, err), plot.Close())
 	}
-	return &ateomSandbox{plot: plot, peer: p, container: c}, nil
+	return &ateomSandbox{plot: plot, peer: p, container: c, snapshots: filepath.Join(p.state, "snapshots")}, nil
 }
 
 // probeAnnotation declares when w is ready.
@@ -128,12 +165,13 @@ type ateomSandbox struct {
 	peer      *ateomPeer
 	container containerd.Container
 	task      containerd.Task
+	snapshots string
 }
 
 func (s *ateomSandbox) Poll() time.Duration { return time.Millisecond }
 
 // Image is the peer's local store: it holds one snapshot of each sandbox.
-func (s *ateomSandbox) Image() string { return filepath.Join(s.peer.state, "snapshots") }
+func (s *ateomSandbox) Image() string { return s.snapshots }
 
 func (s *ateomSandbox) Start(ctx context.Context) error {
 	ctx = inNamespace(ctx)
@@ -170,6 +208,9 @@ func (s *ateomSandbox) Thaw(ctx context.Context) error   { return s.Resume(ctx) 
 
 // Phases asks the sandbox's own service about its last verb.
 func (s *ateomSandbox) Phases(ctx context.Context) ([]Phase, error) {
+	if !s.peer.own {
+		return nil, nil
+	}
 	c, err := s.service(ctx)
 	if err != nil {
 		return nil, err

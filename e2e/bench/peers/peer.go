@@ -23,6 +23,14 @@ type Peer interface {
 	Close() error
 }
 
+// A Restorer is a Peer that can start a workload from what a Commit of one of
+// its sandboxes has put into the bucket.
+type Restorer interface {
+	// PrepareFrom prepares w on what counts as another node: Start brings the
+	// snapshot's bytes and restores. id is what Commit returned.
+	PrepareFrom(ctx context.Context, w Workload, id string) (Sandbox, error)
+}
+
 // A Sandbox is one workload of a peer. It is used by one goroutine at a time.
 type Sandbox interface {
 	// Start starts the workload. It need not be ready yet.

@@ -155,6 +155,11 @@ func (s *runscSandbox) Resume(ctx context.Context) error {
 	if err := s.net.Refill(); err != nil {
 		return err
 	}
+	return s.restore(ctx)
+}
+
+// restore starts the container from the image.
+func (s *runscSandbox) restore(ctx context.Context) error {
 	args := []string{"restore", "--detach", "--bundle", s.dir, "--image-path", s.image}
 	if s.peer.Background {
 		args = append(args, "--background")

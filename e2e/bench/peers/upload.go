@@ -87,3 +87,30 @@ func (p *runscPeer) shell(ctx context.Context, script string, env ...string) err
 	}
 	return nil
 }
+
+// PrepareFrom prepares a sandbox that downloads first.
+func (p *runscPeer) PrepareFrom(ctx context.Context, w Workload, id string) (Sandbox, error) {
+	s, err := p.Prepare(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	return &fromBucket{runscSandbox: s.(*runscSandbox), key: id}, nil
+}
+
+// fromBucket is a sandbox that starts from an object in the bucket.
+type fromBucket struct {
+	*runscSandbox
+	key string
+}
+
+// Start downloads the whole object, unpacks it and restores.
+func (s *fromBucket) Start(ctx context.Context) error {
+	if err := os.MkdirAll(s.image, 0o700); err != nil {
+		return err
+	}
+	script := `rclone copyto "s3:bench/$KEY" "$DIR.tar.zst" && zstd -dc "$DIR.tar.zst" | tar -x -C "$DIR"`
+	if err := s.peer.shell(ctx, script, "DIR="+s.image, "KEY="+s.key); err != nil {
+		return err
+	}
+	return s.restore(ctx)
+}

@@ -153,7 +153,10 @@ func (r *Row) ClaimAtMost(what, peer string, quantile, target float64) {
 		samples, c.Unit = s.Samples, s.Unit
 	}
 	name := "median"
-	if quantile != 0.5 {
+	switch {
+	case quantile == 1:
+		name = "peak"
+	case quantile != 0.5:
 		name = fmt.Sprintf("p%s", trim(quantile*100))
 	}
 	c.Text = fmt.Sprintf("%s ≤ %s", name, Amount(target, c.Unit))

@@ -47,6 +47,7 @@ func All() []Row {
 		{1, "Pause, request to freeze", freezeRow},
 		{2, "Pause until the memory is freed", pauseRow},
 		{4, "local Resume of 1 GiB", resumeRow},
+		{5, "Resume of 1 GiB on another node", remoteRow},
 		{6, "Commit Full of 1 GiB", commitRow},
 		{7, "Commit again after a change of 1 %", recommitRow},
 		{8, "Commit again, nothing changed", idleRow},
@@ -55,6 +56,7 @@ func All() []Row {
 		{11, "Commit Data of a sparse file", sparseRow},
 		{12, "readiness: port open to return", readyRow},
 		{13, "eight Resumes at once", manyRow},
+		{15, "memory of shims and gofers", costRow},
 		{16, "cold start through the shim", coldRow},
 	}
 }
@@ -68,6 +70,7 @@ const (
 	handAWS  = "hand (aws)"
 	handTarS = "hand (tar -S)"
 	handTar  = "hand (tar)"
+	upstream = "upstream"
 )
 
 // iterations chooses a number of iterations.
