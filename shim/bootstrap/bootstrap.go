@@ -15,6 +15,8 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/containerd/containerd/api/types"
@@ -26,7 +28,7 @@ import (
 	"github.com/ateom/ateom/shim/sandboxid"
 )
 
-// protocol is what start answers: the task service of version 2 over ttrpc,
+// protocolVersion is what start answers: the task service of version 2 over ttrpc,
 // which every containerd from 1.7 on speaks.
 const protocolVersion = 2
 
@@ -112,8 +114,15 @@ func command(ctx context.Context, id string, opts shim.StartOpts) (*exec.Cmd, er
 // errServed says that a shim listens on the address already.
 var errServed = errors.New("shim is running")
 
-// listen binds the shim's socket; a file that nobody serves any more is replaced.
+// listen binds the shim's socket; a file that nobody serves any more is
+// replaced. Containers of one sandbox may be started at the same time: one at a
+// time looks and replaces, so that nobody removes what another has just bound.
 func listen(address string) (*net.UnixListener, error) {
+	unlock, err := lockDir(filepath.Dir(strings.TrimPrefix(address, "unix://")))
+	if err != nil {
+		return nil, fmt.Errorf("create shim socket: %w", err)
+	}
+	defer unlock()
 	l, err := shim.NewSocket(address)
 	if err == nil {
 		return l, nil
@@ -131,6 +140,22 @@ func listen(address string) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("create shim socket: %w", err)
 	}
 	return l, nil
+}
+
+// lockDir holds an exclusive lock on a directory, made if need be.
+func lockDir(dir string) (unlock func(), err error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", dir, err)
+	}
+	return func() { f.Close() }, nil
 }
 
 func readAnnotations(path string) (map[string]string, error) {

@@ -5,6 +5,7 @@ package bootstrap
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -47,26 +48,40 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	if err := driver.Delete(ctx, id); err != nil {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
+	// One thing that cannot be done is no reason to leave the others.
+	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r))
+}
+
+func unmount(r *record.Record) error {
 	if err := mount.UnmountRecursive(r.Rootfs, 0); err != nil {
-		return status, fmt.Errorf("unmount %s: %w", r.Rootfs, err)
+		return fmt.Errorf("unmount %s: %w", r.Rootfs, err)
 	}
-	if r.Volumes != "" {
-		if err := volumes.SetAside(r.StateDir, r.Volumes, r.Paused); err != nil {
-			return status, err
-		}
+	return nil
+}
+
+func setAside(r *record.Record) error {
+	if r.Volumes == "" {
+		return nil
 	}
-	if r.Netns != "" {
-		if err := network.Remove(r.Netns); err != nil {
-			return status, err
-		}
+	return volumes.SetAside(r.StateDir, r.Volumes, r.Paused)
+}
+
+func leaveNetwork(r *record.Record) error {
+	if r.Netns == "" {
+		return nil
 	}
+	return network.Remove(r.Netns)
+}
+
+func removeFiles(r *record.Record) error {
+	var errs []error
 	for _, dir := range []string{r.Scratch, r.Origin} {
 		if dir == "" {
 			continue
 		}
 		if err := os.RemoveAll(dir); err != nil {
-			return status, fmt.Errorf("remove files of a dead shim: %w", err)
+			errs = append(errs, fmt.Errorf("remove files of a dead shim: %w", err))
 		}
 	}
-	return status, nil
+	return errors.Join(errs...)
 }

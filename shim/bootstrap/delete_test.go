@@ -1,0 +1,157 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package bootstrap
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/volumes"
+)
+
+// A deadShim is what a shim leaves that was killed.
+type deadShim struct {
+	bundle string
+	record *record.Record
+	calls  string // what runsc was called with
+}
+
+// newDeadShim makes one whose runsc is the script.
+func newDeadShim(t *testing.T, script string) *deadShim {
+	t.Helper()
+	dir := t.TempDir()
+	d := &deadShim{bundle: filepath.Join(dir, "task", "box"), calls: filepath.Join(dir, "calls")}
+	state := filepath.Join(dir, "state")
+	d.record = &record.Record{
+		Sandbox: "box", Runsc: filepath.Join(dir, "runsc"), Root: filepath.Join(dir, "root"), Flags: []string{"--x=y"},
+		Rootfs: filepath.Join(d.bundle, "rootfs"), StateDir: state, Volumes: volumes.Dir(state, "ns", "box"),
+		Scratch: filepath.Join(dir, "scratch"), Origin: filepath.Join(dir, "origin"), Paused: "snap",
+	}
+	for _, path := range []string{d.record.Rootfs, d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home")} {
+		if err := os.MkdirAll(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for path, text := range map[string]string{
+		d.record.Runsc: "#!/bin/sh\necho \"$@\" >>'" + d.calls + "'\n" + script + "\n",
+		filepath.Join(d.record.Volumes, "home/precious"): "bytes",
+		filepath.Join(d.record.Scratch, "seat"):          "x",
+		filepath.Join(d.record.Origin, "pages"):          "x",
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := unix.Mount("tmpfs", d.record.Rootfs, "tmpfs", 0, ""); err != nil {
+		t.Fatalf("mount a root file system (as root): %v", err)
+	}
+	t.Cleanup(func() { unix.Unmount(d.record.Rootfs, unix.MNT_DETACH) })
+	if err := record.Write(d.bundle, d.record); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(d.bundle)
+	return d
+}
+
+func isMountPoint(t *testing.T, path string) bool {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Contains(string(b), " "+path+" ")
+}
+
+// checkClean says what is left of the shim, and that the volumes are not lost.
+func (d *deadShim) checkClean(t *testing.T) {
+	t.Helper()
+	for _, path := range []string{d.record.Scratch, d.record.Origin, d.record.Volumes} {
+		if _, err := os.Stat(path); !os.IsNotExist(err) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+	if found, err := volumes.TakeBack(d.record.StateDir, d.record.Volumes, "snap"); !found || err != nil {
+		t.Fatalf("TakeBack = %v, %v, want the volumes of the paused sandbox", found, err)
+	}
+	if b, err := os.ReadFile(filepath.Join(d.record.Volumes, "home/precious")); err != nil || string(b) != "bytes" {
+		t.Errorf("the volume holds %q, %v", b, err)
+	}
+}
+
+func TestDeleteCleansUpAfterADeadShim(t *testing.T) {
+	d := newDeadShim(t, "")
+	status, err := New("x").Stop(t.Context(), "box")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status.ExitStatus != 137 || time.Since(status.ExitedAt) > time.Minute {
+		t.Errorf("status %+v, want a kill just now", status)
+	}
+	b, err := os.ReadFile(d.calls)
+	if err != nil || !strings.Contains(string(b), "--root="+d.record.Root) || !strings.HasSuffix(string(b), "--x=y delete --force box\n") {
+		t.Errorf("runsc was called with %q, %v", b, err)
+	}
+	if isMountPoint(t, d.record.Rootfs) {
+		t.Error("the root file system is still mounted")
+	}
+	d.checkClean(t)
+}
+
+// Whatever hangs or fails, the rest is cleaned up, and in time.
+func TestDeleteGoesOnAfterAFailure(t *testing.T) {
+	t.Run("runsc hangs", func(t *testing.T) {
+		d := newDeadShim(t, "exec sleep 60")
+		start := time.Now()
+		if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+			t.Error(err)
+		}
+		if took := time.Since(start); took > 5*time.Second {
+			t.Errorf("it took %v, containerd waits 5 s", took)
+		}
+		d.checkClean(t)
+	})
+	t.Run("rootfs is busy", func(t *testing.T) {
+		d := newDeadShim(t, "exit 1")
+		busy, err := os.Create(filepath.Join(d.record.Rootfs, "open"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer busy.Close()
+		if _, err := New("x").Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), "unmount "+d.record.Rootfs) {
+			t.Errorf("Stop = %v, want the mount named", err)
+		}
+		d.checkClean(t)
+	})
+}
+
+func TestDeleteOfASubContainerLeavesTheSandbox(t *testing.T) {
+	d := newDeadShim(t, "")
+	d.record.Volumes, d.record.Scratch, d.record.Origin = "", "", ""
+	if err := record.Write(d.bundle, d.record); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	if entries, err := os.ReadDir(filepath.Join(d.record.StateDir, "volumes", "ns", "box")); err != nil || len(entries) != 1 {
+		t.Errorf("the sandbox's volumes are %v, %v", entries, err)
+	}
+}
+
+func TestDeleteOfABundleThatTheShimNeverTouched(t *testing.T) {
+	bundle := filepath.Join(t.TempDir(), "box")
+	if err := os.Mkdir(bundle, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Chdir(bundle)
+	if status, err := New("x").Stop(t.Context(), "box"); err != nil || status.ExitStatus != 137 {
+		t.Errorf("Stop = %+v, %v", status, err)
+	}
+}
