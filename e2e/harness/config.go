@@ -1,0 +1,123 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"reflect"
+	"text/template"
+
+	"github.com/pelletier/go-toml/v2"
+
+	"github.com/ateom/ateom/shim/config"
+)
+
+// A Config is what a test may choose of a node's config.toml; what is empty
+// gets a value: programs of BinDir, directories of the node, one store named
+// "dir" in a directory of the node.
+type Config struct {
+	config.Config
+}
+
+// complete fills in what is empty.
+func (c Config) complete(dir string) (Config, error) {
+	for name, path := range map[string]*string{"runsc": &c.Runsc, "ateom-gofer": &c.Gofer} {
+		if *path != "" {
+			continue
+		}
+		found, err := Program(name)
+		if err != nil {
+			return c, err
+		}
+		*path = found
+	}
+	for path, name := range map[*string]string{&c.StateDir: "lib", &c.RunDir: "run"} {
+		if *path == "" {
+			*path = filepath.Join(dir, name)
+		}
+	}
+	if c.CheckpointIO == "" {
+		c.CheckpointIO = config.Gofer
+	}
+	if len(c.Stores) == 0 {
+		store := filepath.Join(dir, "store")
+		if err := os.MkdirAll(store, 0o700); err != nil {
+			return c, err
+		}
+		c.Stores = map[string]config.Store{"dir": {URL: "file://" + store}}
+		c.DefaultStore = "dir"
+	}
+	return c, nil
+}
+
+// write writes what differs from nothing, as an operator does.
+func (c Config) write(path string) error {
+	all, err := toml.Marshal(c.Config)
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	settings := map[string]any{}
+	if err := toml.Unmarshal(all, &settings); err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	maps.DeleteFunc(settings, func(_ string, value any) bool { return reflect.ValueOf(value).IsZero() })
+	b, err := toml.Marshal(settings)
+	if err != nil {
+		return fmt.Errorf("encode configuration: %w", err)
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+// daemonConfig is a containerd that has nothing to do with Kubernetes and
+// writes nowhere but below its directory.
+var daemonConfig = template.Must(template.New("").Parse(`version = 3
+root = "{{.Dir}}/root"
+state = "{{.Dir}}/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+  "io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+  "io.containerd.internal.v1.opt", "io.containerd.podsandbox.controller.v1.podsandbox"]
+[grpc]
+  address = "{{.Address}}"
+[ttrpc]
+  address = "{{.Address}}.ttrpc"
+[debug]
+  level = "debug"
+`))
+
+func daemonConfigPath(dir string) string { return filepath.Join(dir, "containerd.toml") }
+
+func writeDaemonConfig(dir, address string) error {
+	var b bytes.Buffer
+	if err := daemonConfig.Execute(&b, struct{ Dir, Address string }{dir, address}); err != nil {
+		return err
+	}
+	return os.WriteFile(daemonConfigPath(dir), b.Bytes(), 0o600)
+}
+
+// leftovers says what ateom left in a node's directories after all its tasks
+// were deleted.
+func (n *Node) leftovers() error {
+	var errs []error
+	for _, pattern := range []string{
+		filepath.Join(n.Config.RunDir, "sandboxes", "*", "*"),
+		filepath.Join(n.Config.RunDir, "runsc", "*", "*.state"),
+		filepath.Join(n.Config.RunDir, "runsc", "*", "*.sock"),
+		filepath.Join(n.Config.StateDir, "drafts", "*"),
+		filepath.Join(n.Config.StateDir, "origins", "*", "*"),
+		filepath.Join(n.Config.StateDir, "volumes", "*", "*"),
+		filepath.Join(n.Dir, "state", "io.containerd.runtime.v2.task", "*", "*"),
+	} {
+		found, err := filepath.Glob(pattern)
+		errs = append(errs, err)
+		for _, path := range found {
+			errs = append(errs, fmt.Errorf("close node: left behind: %s", path))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,206 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/vishvananda/netlink"
+)
+
+// An inventory is what tests could leave behind: each thing as a line that
+// says what it is.
+type inventory map[string]bool
+
+// leakLimit is how long things may take to be gone after the last test: the
+// ends of processes that were killed are not instantaneous.
+const leakLimit = 5 * time.Second
+
+// compare returns an error that lists what is there now and was not before.
+func (before inventory) compare(r *room) error {
+	deadline := time.Now().Add(leakLimit)
+	for {
+		now, err := takeInventory(r)
+		if err != nil {
+			return err
+		}
+		var left []string
+		for thing := range now {
+			if !before[thing] {
+				left = append(left, thing)
+			}
+		}
+		if len(left) == 0 {
+			return removeCgroups(r)
+		}
+		if time.Now().After(deadline) {
+			slices.Sort(left)
+			return fmt.Errorf("the tests left behind:\n  %s", strings.Join(left, "\n  "))
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// takeInventory lists what there is.
+func takeInventory(r *room) (inventory, error) {
+	things := inventory{}
+	var errs []error
+	for what, list := range map[string]func(*room) ([]string, error){
+		"process": processes, "mount": mounts, "cgroup": cgroups, "interface": interfaces,
+		"socket": sockets, "file": files,
+	} {
+		names, err := list(r)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("list each %s: %w", what, err))
+		}
+		for _, name := range names {
+			things[what+" "+name] = true
+		}
+	}
+	return things, errors.Join(errs...)
+}
+
+// processes lists all of the PID namespace but process 1 and this one.
+func processes(*room) ([]string, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, e := range entries {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil || pid == 1 || pid == os.Getpid() {
+			continue
+		}
+		// One that ends meanwhile has no files any more.
+		args, err := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline"))
+		if err != nil {
+			continue
+		}
+		out = append(out, fmt.Sprintf("%d: %s", pid, bytes.ReplaceAll(bytes.TrimRight(args, "\x00"), []byte{0}, []byte{' '})))
+	}
+	return out, nil
+}
+
+// mounts lists the mount points, network namespaces' included.
+func mounts(*room) ([]string, error) {
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 4 {
+			out = append(out, f[4])
+		}
+	}
+	return out, nil
+}
+
+// cgroupRoot is where all hierarchies are mounted.
+const cgroupRoot = "/sys/fs/cgroup"
+
+// cgroupParents lists the cgroups that are named by the run's word: containers'
+// cgroups lie in them.
+func cgroupParents(r *room) ([]string, error) {
+	var out []string
+	for _, pattern := range []string{"*", "*/*"} {
+		dirs, err := filepath.Glob(filepath.Join(cgroupRoot, pattern, r.word+"*"))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, dirs...)
+	}
+	direct, err := filepath.Glob(filepath.Join(cgroupRoot, r.word+"*"))
+	return append(out, direct...), err
+}
+
+// cgroups lists what is left in the cgroups of the run's containerd namespaces.
+// The parents themselves may stay as long as a node lives: runsc, like others,
+// removes only what it made last.
+func cgroups(r *room) ([]string, error) {
+	parents, err := cgroupParents(r)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for _, parent := range parents {
+		err := filepath.WalkDir(parent, func(path string, e fs.DirEntry, err error) error {
+			if err == nil && e.IsDir() && path != parent {
+				out = append(out, path)
+			}
+			return ignoreMissing(err)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// removeCgroups removes the empty parents.
+func removeCgroups(r *room) error {
+	parents, err := cgroupParents(r)
+	for _, parent := range parents {
+		err = errors.Join(err, ignoreMissing(os.Remove(parent)))
+	}
+	return err
+}
+
+// interfaces lists the network interfaces: the hosts' ends of namespaces' links.
+func interfaces(*room) ([]string, error) {
+	links, err := netlink.LinkList()
+	var out []string
+	for _, l := range links {
+		out = append(out, l.Attrs().Name)
+	}
+	return out, err
+}
+
+// sockets lists the unix sockets with a path, of this network namespace.
+func sockets(*room) ([]string, error) {
+	b, err := os.ReadFile("/proc/net/unix")
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 8 && f[0] != "Num" {
+			out = append(out, f[7])
+		}
+	}
+	return out, nil
+}
+
+// files lists what lies in the run's directories and among the shims' sockets.
+// Nodes see to their own directories when they are closed.
+func files(r *room) ([]string, error) {
+	var out []string
+	for _, dir := range []string{r.dir, filepath.Join(r.dir, "tmp"), filepath.Join(r.dir, "net"), filepath.Join(shimSockets, "s")} {
+		entries, err := os.ReadDir(dir)
+		if err := ignoreMissing(err); err != nil {
+			return nil, err
+		}
+		for _, e := range entries {
+			out = append(out, filepath.Join(dir, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+func ignoreMissing(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,47 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package task
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// numbers is what seq 1 n prints.
+func numbers(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintln(&b, i+1)
+	}
+	return b.String()
+}
+
+// A lateReader is the stdin of a program: text, and an end that comes after
+// the program's first output, which is written to it.
+type lateReader struct {
+	text    io.Reader
+	started chan struct{}
+	once    sync.Once
+}
+
+func (r *lateReader) Read(p []byte) (int, error) {
+	n, err := r.text.Read(p)
+	if err == io.EOF {
+		select {
+		case <-r.started:
+		case <-time.After(harness.Limit):
+		}
+	}
+	return n, err
+}
+
+func (r *lateReader) Write(p []byte) (int, error) {
+	r.once.Do(func() { close(r.started) })
+	return len(p), nil
+}
