@@ -37,13 +37,8 @@ var Made = Snapshots{
 // the local store in stateDir. scratch is a directory for its own use.
 func FillStores(ctx context.Context, bucketDir, stateDir, scratch string) (Snapshots, error) {
 	volume := filepath.Join(scratch, "home")
-	if err := os.MkdirAll(filepath.Join(volume, "notes"), 0o755); err != nil {
+	if err := firstFiles(volume); err != nil {
 		return Made, fmt.Errorf("fill stores: %w", err)
-	}
-	for name, text := range map[string]string{"notes/today.txt": "remember the milk\n", "counter": "42\n"} {
-		if err := os.WriteFile(filepath.Join(volume, name), []byte(text), 0o644); err != nil {
-			return Made, fmt.Errorf("fill stores: %w", err)
-		}
 	}
 	store, err := bucket.Open(ctx, "file://"+bucketDir)
 	if err != nil {
@@ -55,14 +50,14 @@ func FillStores(ctx context.Context, bucketDir, stateDir, scratch string) (Snaps
 		return Made, err
 	}
 	volumes := []job.Volume{{Name: "home", Path: volume}}
-	for _, s := range []struct {
-		id     artifacts.ID
-		scope  artifacts.Scope
-		parent artifacts.ID
-	}{{Made.Full, artifacts.Full, ""}, {Made.Data, artifacts.Data, Made.Full}} {
-		if err := commit(ctx, store, drafts, manifest(s.id, s.scope, s.parent), volumes); err != nil {
-			return Made, err
-		}
+	if err := commit(ctx, store, drafts, manifest(Made.Full, artifacts.Full, ""), volumes); err != nil {
+		return Made, err
+	}
+	if err := laterFiles(volume); err != nil {
+		return Made, fmt.Errorf("fill stores: %w", err)
+	}
+	if err := commit(ctx, store, drafts, manifest(Made.Data, artifacts.Data, Made.Full), volumes); err != nil {
+		return Made, err
 	}
 	node, err := local.Open(stateDir)
 	if err != nil {
@@ -74,6 +69,29 @@ func FillStores(ctx context.Context, bucketDir, stateDir, scratch string) (Snaps
 		}
 	}
 	return Made, nil
+}
+
+// firstFiles makes the DurableDir as the Full snapshot has it.
+func firstFiles(dir string) error {
+	if err := os.MkdirAll(filepath.Join(dir, "notes"), 0o755); err != nil {
+		return err
+	}
+	for name, text := range map[string]string{"notes/today.txt": "forget the milk\n", "counter": "42\n", "old": "old\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Link(filepath.Join(dir, "counter"), filepath.Join(dir, "again"))
+}
+
+// laterFiles makes of it what the Data snapshot has.
+func laterFiles(dir string) error {
+	for name, text := range map[string]string{"notes/today.txt": "remember the milk\n", "zz": "new\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			return err
+		}
+	}
+	return os.Remove(filepath.Join(dir, "old"))
 }
 
 func commit(ctx context.Context, store bucket.Store, drafts *local.Store, m *artifacts.Manifest, volumes []job.Volume) error {

@@ -22,6 +22,10 @@ func Command() *cli.Command {
 		Subcommands: []*cli.Command{
 			lsCommand(),
 			inspectCommand(),
+			filesCommand(),
+			catCommand(),
+			diffCommand(),
+			exportCommand(),
 			verifyCommand(),
 			rmCommand(),
 			gcCommand(),
@@ -47,15 +51,23 @@ func ids(c *cli.Context, least, most int) ([]artifacts.ID, error) {
 	}
 	out := make([]artifacts.ID, 0, n)
 	for _, arg := range c.Args().Slice() {
-		id, err := artifacts.ParseID(arg)
+		id, err := parseID(c, arg)
 		if err != nil {
-			hint := "list snapshots with: ctr-ateom snapshots ls"
-			if len(arg) > 0 && arg[0] == '-' {
-				hint = "flags go before the id"
-			}
-			return nil, exit.WithHint(exit.Usagef("%s: %s", c.Command.Name, err), "%s", hint)
+			return nil, err
 		}
 		out = append(out, id)
 	}
 	return out, nil
+}
+
+func parseID(c *cli.Context, arg string) (artifacts.ID, error) {
+	id, err := artifacts.ParseID(arg)
+	if err == nil {
+		return id, nil
+	}
+	hint := "list snapshots with: ctr-ateom snapshots ls"
+	if len(arg) > 0 && arg[0] == '-' {
+		hint = "flags go before the id"
+	}
+	return "", exit.WithHint(exit.Usagef("%s: %s", c.Command.Name, err), "%s", hint)
 }
