@@ -161,40 +161,42 @@ func TestContainersWithoutAGroupHaveShimsOfTheirOwn(t *testing.T) {
 
 // The containers of a pod may be started at once, beside what a crash left.
 func TestRacingStartsAgreeOnOneShim(t *testing.T) {
-	ctx, opts, started := newBundle(t, `"`+sandboxid.CRISandboxID+`":"pod"`)
-	address, err := shim.SocketAddress(ctx, opts.Address, "pod", false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale, err := shim.NewSocket(address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	stale.SetUnlinkOnClose(false)
-	stale.Close()
-	defer os.Remove(strings.TrimPrefix(address, "unix://"))
-
-	const racers = 8
-	m := New("io.containerd.ateom.v1")
-	var all sync.WaitGroup
-	var got [racers]shim.BootstrapParams
-	for i := range racers {
-		all.Go(func() {
-			var err error
-			if got[i], err = m.Start(ctx, fmt.Sprint("c", i), opts); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-	all.Wait()
-	for _, params := range got {
-		if params.Address != address {
-			t.Errorf("address %q, want %q", params.Address, address)
+	const rounds, racers = 20, 8
+	for range rounds {
+		ctx, opts, started := newBundle(t, `"`+sandboxid.CRISandboxID+`":"pod"`)
+		address, err := shim.SocketAddress(ctx, opts.Address, "pod", false)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	stop(t, address)
-	if files, err := os.ReadDir(started); err != nil || len(files) != 1 {
-		t.Errorf("shims that started: %v, %v, want one", files, err)
+		stale, err := shim.NewSocket(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stale.SetUnlinkOnClose(false)
+		stale.Close()
+		defer os.Remove(strings.TrimPrefix(address, "unix://"))
+
+		m := New("io.containerd.ateom.v1")
+		var all sync.WaitGroup
+		var got [racers]shim.BootstrapParams
+		for i := range racers {
+			all.Go(func() {
+				var err error
+				if got[i], err = m.Start(ctx, fmt.Sprint("c", i), opts); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		all.Wait()
+		for _, params := range got {
+			if params.Address != address {
+				t.Errorf("address %q, want %q", params.Address, address)
+			}
+		}
+		stop(t, address)
+		if files, err := os.ReadDir(started); err != nil || len(files) != 1 {
+			t.Fatalf("shims that started: %v, %v, want one", files, err)
+		}
 	}
 }
 
