@@ -80,6 +80,24 @@ func TestTarRestoresTheSameTree(t *testing.T) {
 	}
 }
 
+// GNU tar as the independent writer: a volume can be made by hand.
+func TestRestoreTakesWhatTarWrites(t *testing.T) {
+	from, to := t.TempDir(), t.TempDir()
+	makeTree(t, from)
+	// GNU tar loses empty values, and that two FIFOs are one.
+	must(t, unix.Removexattr(filepath.Join(from, "plain.txt"), "user.empty"))
+	must(t, os.Remove(filepath.Join(from, "same fifo")))
+	must(t, os.Chtimes(from, time.Time{}, time.Unix(1, 1)))
+	archive, err := exec.Command("tar", "--format=posix", "--sparse", "--xattrs", "--xattrs-include=*", "--numeric-owner",
+		"-C", from, "-cf", "-", ".").Output()
+	must(t, err)
+	_, err = Restore(context.Background(), bytes.NewReader(archive), to, RestoreOptions{AllXattrs: true})
+	must(t, err)
+	if diff := cmp.Diff(listing(t, from), listing(t, to)); diff != "" {
+		t.Errorf("tree (-written by tar +restored):\n%s", diff)
+	}
+}
+
 func TestPathsLongerThanTheKernelTakesAreKept(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	makeDeep(t, from, 600)
