@@ -28,6 +28,8 @@ type PassOptions struct {
 	// Previous is the archive that the index describes. It is needed with an
 	// index unless the writer given to Finish is a Reuser.
 	Previous io.ReaderAt
+	// KeepIndex says that Index will be asked for.
+	KeepIndex bool
 
 	// rest is for tests: see restingTime.
 	rest *time.Duration
@@ -244,15 +246,16 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 			return Report{}, err
 		}
 	}
-	index := newIndex()
 	report := p.report
-	e := emitter{
-		root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report, previous: p.opts.Previous,
-		mark: func(e *entry, at placed) {
+	e := emitter{root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report, previous: p.opts.Previous}
+	var index *Index
+	if p.opts.KeepIndex {
+		index = newIndex()
+		e.mark = func(e *entry, at placed) {
 			if p.tells(e) {
 				index.add(e, at)
 			}
-		},
+		}
 	}
 	if err := e.run(ctx); err != nil {
 		return Report{}, err
@@ -263,7 +266,8 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 }
 
 // Index describes the archive that Finish wrote, for the next Begin on the same
-// volume. It is nil before Finish has succeeded.
+// volume. It is nil before Finish has succeeded, and without
+// PassOptions.KeepIndex.
 func (p *Pass) Index() *Index { return p.index }
 
 // Close frees the spool. It may be called at any time, and more than once.

@@ -21,7 +21,7 @@ import (
 // after its last change.
 func quick(t testing.TB) PassOptions {
 	t.Helper()
-	return PassOptions{Spool: t.TempDir(), rest: new(time.Duration)}
+	return PassOptions{Spool: t.TempDir(), KeepIndex: true, rest: new(time.Duration)}
 }
 
 // tick returns when the clock that stamps files has gone on.
@@ -138,7 +138,7 @@ func TestFileThatDoesNotRestIsReadInTheFreeze(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "file")
 	write(t, name, "before")
-	pass := begin(t, dir, nil, PassOptions{Spool: t.TempDir()}) // the real restingTime
+	pass := begin(t, dir, nil, PassOptions{Spool: t.TempDir(), KeepIndex: true}) // the real restingTime
 	if len(pass.kept) > 0 {
 		t.Error("a file that was just written was taken for resting")
 	}
