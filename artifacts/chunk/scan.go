@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 
 	"github.com/ateom/ateom/artifacts"
 	"golang.org/x/sync/errgroup"
@@ -73,6 +74,12 @@ func Scan(ctx context.Context, r io.ReaderAt, size int64, cut Cutter, progress f
 	return recipe, nil
 }
 
+// buffers are used again: a block, and what was left of the one before.
+var buffers = sync.Pool{New: func() any {
+	b := make([]byte, blockSize+MaxSpan)
+	return &b
+}}
+
 // A block is a run of whole chunks.
 type block struct {
 	data    []byte
@@ -91,7 +98,9 @@ func (b *block) hash() {
 		b.digests = append(b.digests, d)
 		data = data[s.Length:]
 	}
+	whole := b.data
 	b.data = nil
+	buffers.Put(&whole)
 	close(b.hashed)
 }
 
@@ -113,7 +122,7 @@ func readBlocks(ctx context.Context, r io.ReaderAt, size int64, cut Cutter, emit
 			return err
 		}
 		n := min(blockSize, size-off)
-		data := make([]byte, len(rest)+int(n))
+		data := (*buffers.Get().(*[]byte))[:len(rest)+int(n)]
 		copy(data, rest)
 		if got, err := r.ReadAt(data[len(rest):], off); got < int(n) {
 			if errors.Is(err, io.EOF) {
@@ -132,8 +141,10 @@ func readBlocks(ctx context.Context, r io.ReaderAt, size int64, cut Cutter, emit
 			b.spans = append(b.spans, s)
 			left = left[s.Length:]
 		}
-		rest = left
+		// The block's memory is given back once it is hashed.
+		rest = append(rest[:0], left...)
 		if len(b.spans) == 0 {
+			buffers.Put(&data)
 			continue
 		}
 		if err := emit(b); err != nil {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"sync"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
@@ -80,6 +81,12 @@ func sendChunks(ctx context.Context, s bucket.Store, parts []imagePart, v *view,
 	return nil
 }
 
+// storedBuffers are used again by batches.
+var storedBuffers = sync.Pool{New: func() any {
+	b := make([]byte, 0, batchSize+batchSize/8)
+	return &b
+}}
+
 // A batch is a run of chunks that are compressed together.
 type batch struct {
 	part    string
@@ -124,7 +131,7 @@ func planBatches(parts []imagePart, v *view, p *Meter, emit func(*batch) error) 
 // compress reads the batch's chunks, with buf for those that fit in, compares
 // them with their digests and compresses them.
 func (b *batch) compress(buf []byte) error {
-	b.stored = make([]byte, 0, b.size)
+	b.stored = (*storedBuffers.Get().(*[]byte))[:0]
 	for _, c := range b.chunks {
 		if int(c.Length) > len(buf) {
 			buf = make([]byte, c.Length)
@@ -195,7 +202,9 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 					open = nil
 				}
 			}
+			whole := b.stored
 			b.stored = nil
+			storedBuffers.Put(&whole)
 		}
 		if open != nil {
 			send(open)

@@ -1,0 +1,67 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package transfer
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
+)
+
+// BenchmarkCommitGiB commits 1 GiB of memory: for the first time, unchanged,
+// and with one per cent of it changed in runs of 64 KiB; and fetches it. It
+// reports the bytes that went to or came from the store.
+func BenchmarkCommitGiB(b *testing.B) {
+	n := newNode(b)
+	image := testImage(1, 1<<18)
+	s := openStore(b, fileURL(b.TempDir()))
+	at := epoch
+	next := func() time.Time { at = at.Add(time.Second); return at }
+	var first *artifacts.Manifest
+	run := func(name string, prepare func()) {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(image[artifacts.PartPages])))
+			var sent int64
+			for b.Loop() {
+				b.StopTimer()
+				prepare()
+				b.StartTimer()
+				parent := artifacts.ID("")
+				if first != nil {
+					parent = first.ID
+				}
+				m, bytes := n.commit(s, artifacts.Full, next(), image, parent)
+				first, sent = m, bytes
+			}
+			b.ReportMetric(float64(sent), "sent-B/op")
+		})
+	}
+	run("first", func() { first = nil })
+	run("unchanged", func() {})
+	seed := byte(0)
+	run("1 per cent changed", func() {
+		seed++
+		rng := rand.NewChaCha8([32]byte{seed})
+		pages := image[artifacts.PartPages]
+		const length = 64 << 10
+		for range len(pages) / 100 / length {
+			off := int(rng.Uint64()%uint64(len(pages)/length)) * length
+			rng.Read(pages[off:][:length])
+		}
+	})
+	b.Run("fetch", func(b *testing.B) {
+		b.SetBytes(int64(len(image[artifacts.PartPages])))
+		there := newNode(b)
+		counted := bucket.Count(s)
+		for b.Loop() {
+			if _, _, err := there.fetch(counted, first.ID, false); err != nil {
+				b.Fatal(err)
+			}
+		}
+		b.ReportMetric(float64(counted.Received())/float64(b.N), "received-B/op")
+	})
+}
