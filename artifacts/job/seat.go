@@ -37,7 +37,7 @@ const (
 	PaceReady Pace = "ready"
 	// PaceFull loads as fast as it goes.
 	PaceFull Pace = "full"
-	// PaceLazy trickles: for clones that idle.
+	// PaceLazy goes at a bounded rate, some 128 MB/s: for clones that idle.
 	PaceLazy Pace = "lazy"
 )
 

@@ -339,7 +339,7 @@ func runGofer(t *testing.T, cfg job.Seat) (*unet.Socket, <-chan struct{}) {
 // whole.
 func TestGarbageInThePacketWindowIsAnsweredOrEndsTheGofer(t *testing.T) {
 	for _, mode := range []job.Mode{job.Save, job.Restore} {
-		for _, submissions := range []uint32{1, restoreParallel, restoreParallel + 1, 30000} {
+		for _, submissions := range []uint32{1, saveParallel, saveParallel + 1, 10000} {
 			t.Run(fmt.Sprintf("%s %d", mode, submissions), func(t *testing.T) {
 				dir := privateDir(t)
 				wire := stateipc.OpenModeWrite

@@ -20,10 +20,13 @@ const (
 	// microseconds.
 	quiet = 5 * time.Millisecond
 	// beat is the time between background reads while a program waits for
-	// pages; it bounds what they add to a wait.
+	// pages elsewhere: 256 MB/s.
 	beat = time.Millisecond
-	// lazyBeat is the time between them in PaceLazy, with reads of lazyBytes: 8 MB/s.
-	lazyBeat = 2 * time.Millisecond
+	// lazyBeat is the time between them in PaceLazy, with reads of lazyBytes:
+	// 128 MB/s. A program that waits for what looks like background (see
+	// order) waits a quarter of a second for a unit; at 8 MB/s, programs were
+	// seen to wait for all of their memory.
+	lazyBeat = time.Millisecond
 )
 
 // A pacer decides when the next background read may start.

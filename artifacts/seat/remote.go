@@ -17,8 +17,10 @@ import (
 )
 
 const (
-	// remoteParallel requests are under way for what runsc asks.
-	remoteParallel = 32
+	// remoteParallel requests are under way for what runsc asks: with 20 ms to
+	// the first byte, two rounds of them bring the 32 MiB that a program waits
+	// for at a fault.
+	remoteParallel = 64
 	// prefetchParallel more are under way for what it will ask.
 	prefetchParallel = 24
 	// maxHeld bounds the bytes kept of extents that have arrived and have not
@@ -74,6 +76,8 @@ func newRemoteSource(ctx context.Context, store bucket.Store, r *artifacts.Recip
 func (s *remoteSource) recipe() *artifacts.Recipe { return s.r }
 
 func (s *remoteSource) parallel() int { return remoteParallel }
+
+func (s *remoteSource) depth() int { return remoteParallel }
 
 func (s *remoteSource) readChunk(ctx context.Context, i int, p []byte) error {
 	c := s.r.Chunk(i)

@@ -25,10 +25,7 @@ const (
 	// background read keeps them waiting.
 	restoreBytes = 256 << 10
 	// lazyBytes replaces it where the background is to trickle.
-	lazyBytes = 16 << 10
-	// restoreParallel reads may be under way: enough to keep a store with 20 ms
-	// to the first byte busy, few enough that what is waited for gets its turn.
-	restoreParallel = 32
+	lazyBytes = 128 << 10
 )
 
 // A reader serves one file of a checkpoint. It implements stateio.AsyncReader.
@@ -79,10 +76,10 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 		status:   st,
 		hints:    h,
 		maxBytes: restoreBytes,
-		waited:   make(chan *restoreOp, restoreParallel),
-		ahead:    make(chan *restoreOp, restoreParallel),
+		waited:   make(chan *restoreOp, src.depth()),
+		ahead:    make(chan *restoreOp, src.depth()),
 		released: make(chan *restoreOp),
-		done:     make(chan stateio.Completion, restoreParallel),
+		done:     make(chan stateio.Completion, src.depth()),
 		ctx:      ctx,
 		cancel:   cancel,
 	}
@@ -102,7 +99,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 
 func (r *reader) MaxReadBytes() uint64            { return r.maxBytes }
 func (r *reader) MaxRanges() int                  { return int(r.maxBytes / pageSize) }
-func (r *reader) MaxParallel() int                { return restoreParallel }
+func (r *reader) MaxParallel() int                { return r.src.depth() }
 func (r *reader) NeedRegisterDestinationFD() bool { return true }
 
 // RegisterDestinationFD implements stateio.AsyncReader.

@@ -25,6 +25,9 @@ type source interface {
 	readChunk(ctx context.Context, i int, p []byte) error
 	// parallel is how many readChunk calls are worth having at a time.
 	parallel() int
+	// depth is how many reads runsc may have under way: enough to keep the
+	// source busy, few enough that what is waited for gets its turn.
+	depth() int
 	// prefetch says that these chunks will be read soon, the first one first. It
 	// does not wait for them.
 	prefetch(chunks []int)
@@ -59,6 +62,9 @@ func (s *localSource) readChunk(_ context.Context, i int, p []byte) error {
 }
 
 func (s *localSource) parallel() int { return s.workers }
+
+// depth is 4 MiB: a few milliseconds of work.
+func (s *localSource) depth() int { return 4 << 20 / restoreBytes }
 
 // prefetch has the kernel read the chunks into the page cache.
 func (s *localSource) prefetch(chunks []int) {

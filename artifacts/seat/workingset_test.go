@@ -4,15 +4,18 @@
 package seat
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
 )
 
 // recipeOf returns a recipe of n different chunks.
@@ -76,55 +79,54 @@ func FuzzDecodeWorkingSet(f *testing.F) {
 }
 
 func TestReadyEndsTheRecord(t *testing.T) {
-	s := newSandbox(t, "-random=48")
-	s.start()
-	before := s.ask("sum")
-	draft, err := s.save()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.delete()
+	dir, content := sampleSnapshot(t, 64*chunkSize)
+	recipe, err := local.ReadRecipe(dir, artifacts.PartPages)
+	must(t, err)
 	control := filepath.Join(privateDir(t), "c")
-	statusFile := filepath.Join(t.TempDir(), "status")
-	seat := job.Seat{Version: job.SeatVersion, Mode: job.Restore, Dir: draft, Pace: job.PaceLazy, Control: control, Status: statusFile}
-	if err := s.restore(seat); err != nil {
-		t.Fatal(err)
+	f, err := takeSeat(t, job.Seat{Mode: job.Restore, Dir: dir, Control: control}).client().OpenRead("pages.img")
+	must(t, err)
+	defer f.Close()
+	for _, chunk := range []int64{40, 7, 41} { // none is where the background begins
+		readAll(t, f, chunk*chunkSize, pageSize)
 	}
-	s.ask("ping")
 	tell(t, control, job.SeatControl{Pace: job.PaceFull})
-	readStatus(t, statusFile)
-	s.delete()
+	readAll(t, f, 50*chunkSize, pageSize)
 
-	recipe, err := (&snapshot{root: mustRoot(t, draft)}).recipe(artifacts.PartPages)
-	must(t, err)
-	body, err := os.ReadFile(filepath.Join(draft, workingSetName))
-	must(t, err)
+	var body []byte
+	must(t, poll(30*time.Second, func() (err error) {
+		body, err = os.ReadFile(filepath.Join(dir, workingSetName))
+		return err
+	}))
 	w, err := decodeWorkingSet(body, recipe)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := len(w.chunks); n == 0 || n > recipe.Len()/2 {
-		t.Errorf("%d of %d chunks were needed for one answer", n, recipe.Len())
+	if diff := cmp.Diff([]int{40, 7, 41}, w.chunks); diff != "" {
+		t.Errorf("chunks needed until ready (-want +got):\n%s", diff)
 	}
-
-	// A record that lies changes nothing but the speed.
-	must(t, os.WriteFile(filepath.Join(draft, workingSetName), []byte("nonsense"), 0o600))
-	seat.Pace, seat.Control, seat.Status = "", "", filepath.Join(t.TempDir(), "status")
-	s.rewind(before)
-	if err := s.restore(seat); err != nil {
-		t.Fatal(err)
-	}
-	sameMemory(t, before, s.ask("sum"))
-	if st := readStatus(t, seat.Status); len(st.Warnings) != 1 || st.Error != "" {
-		t.Errorf("status warns %q, says %q", st.Warnings, st.Error)
+	if got, _ := readAll(t, f, 0, 64*chunkSize); !bytes.Equal(got, content) {
+		t.Error("read other bytes")
 	}
 }
 
-// mustRoot opens dir until the end of the test.
-func mustRoot(t testing.TB, dir string) *os.Root {
-	t.Helper()
-	root, err := os.OpenRoot(dir)
-	must(t, err)
-	t.Cleanup(func() { root.Close() })
-	return root
+func TestARecordThatLiesChangesNoByte(t *testing.T) {
+	for name, record := range map[string]func(*artifacts.Recipe) []byte{
+		"nonsense": func(*artifacts.Recipe) []byte { return []byte("nonsense") },
+		"the wrong pages": func(r *artifacts.Recipe) []byte {
+			return (&workingSet{root: r.Root(), chunks: []int{63, 62, 3}}).encode()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir, content := sampleSnapshot(t, 64*chunkSize)
+			recipe, err := local.ReadRecipe(dir, artifacts.PartPages)
+			must(t, err)
+			must(t, os.WriteFile(filepath.Join(dir, workingSetName), record(recipe), 0o600))
+			f, err := takeSeat(t, job.Seat{Mode: job.Restore, Dir: dir}).client().OpenRead("pages.img")
+			must(t, err)
+			defer f.Close()
+			if got, _ := readAll(t, f, 0, 64*chunkSize); !bytes.Equal(got, content) {
+				t.Error("read other bytes")
+			}
+		})
+	}
 }
