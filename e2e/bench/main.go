@@ -47,6 +47,7 @@ func main() {
 		os.Exit(2)
 	}
 	if opts.from == "" {
+		opts.prepare()
 		done, code, err := lab.Enter()
 		if err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
@@ -64,6 +65,17 @@ func main() {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
+	}
+}
+
+// prepare makes what needs the host's network. The row that wants it says why
+// it cannot be measured if that fails.
+func (o options) prepare() {
+	if lab.Inside() || o.rows != nil && !o.rows[3] {
+		return
+	}
+	if err := lab.EnsureDebian(context.Background()); err != nil {
+		fmt.Fprintln(os.Stderr, "bench: make a Debian root file system:", err)
 	}
 }
 

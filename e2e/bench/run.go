@@ -103,12 +103,14 @@ func measure(ctx context.Context, o options) (_ *report.Report, err error) {
 			continue
 		}
 		fmt.Fprintf(os.Stderr, "row %d: %s\n", row.ID, row.Title)
+		began := time.Now()
 		got, err := row.Run(ctx, b)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("measure row %d: %w", row.ID, err))
 			continue
 		}
 		got.ID, got.Title = row.ID, row.Title
+		fmt.Fprintf(os.Stderr, "row %d took %v\n", row.ID, time.Since(began).Round(time.Second))
 		r.Rows = append(r.Rows, got)
 	}
 	r.Took = time.Since(started)
@@ -128,6 +130,10 @@ func setUp(ctx context.Context, dir string, o options) (*rows.Bench, error) {
 		Peers:   map[string]peers.Peer{},
 		Missing: map[string]string{},
 		Memhog:  memhog, Quick: o.quick, Log: os.Stderr,
+	}
+	var err error
+	if b.Debian, err = lab.DebianRootfs(); err != nil {
+		return nil, err
 	}
 	bucket, err := peers.NewBucket(ctx, o.tools.s3, filepath.Join(dir, "s3"))
 	if err != nil {

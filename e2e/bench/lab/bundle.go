@@ -19,6 +19,8 @@ type Program struct {
 	Args []string
 	// Binary on the host that is copied to Args[0], or "".
 	Binary string
+	// Files are written into the rootfs, by absolute path.
+	Files map[string]string
 	// Mounts besides /proc, /dev, /sys and /tmp.
 	Mounts []specs.Mount
 }
@@ -54,10 +56,15 @@ func Spec(p Program, rootfs, netPath, cgroup string) *specs.Spec {
 	}
 }
 
-// WriteRootfs makes the directory rootfs with the program's binary in it.
+// WriteRootfs makes the directory rootfs with the program's binary and files in it.
 func (p Program) WriteRootfs(rootfs string) error {
 	if err := os.MkdirAll(rootfs, 0o755); err != nil {
 		return err
+	}
+	for name, content := range p.Files {
+		if err := os.WriteFile(filepath.Join(rootfs, name), []byte(content), 0o644); err != nil {
+			return err
+		}
 	}
 	if p.Binary == "" {
 		return nil

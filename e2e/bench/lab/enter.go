@@ -17,12 +17,15 @@ import (
 // insideEnv marks the process that Enter started.
 const insideEnv = "ATEOM_BENCH_INSIDE"
 
+// Inside reports whether this is the process that Enter started.
+func Inside() bool { return os.Getenv(insideEnv) != "" }
+
 // Enter runs this program once more, with the same arguments, in network and
 // mount namespaces of its own. In the outer process it returns done and the
 // inner one's exit code; in the inner process it makes the namespaces usable
 // and returns not done. It needs root.
 func Enter() (done bool, code int, err error) {
-	if os.Getenv(insideEnv) != "" {
+	if Inside() {
 		return false, 0, settle()
 	}
 	if os.Geteuid() != 0 {

@@ -24,6 +24,8 @@ type Bench struct {
 	Missing map[string]string
 	// Memhog is the binary of the workload.
 	Memhog string
+	// Debian is a root file system with Python and Node.
+	Debian string
 	// Quick asks for fewer iterations.
 	Quick bool
 	// Log takes a line for each step.
@@ -46,6 +48,7 @@ func All() []Row {
 	return []Row{
 		{1, "Pause, request to freeze", freezeRow},
 		{2, "Pause until the memory is freed", pauseRow},
+		{3, "local Resume of services", programRow},
 		{4, "local Resume of 1 GiB", resumeRow},
 		{5, "Resume of 1 GiB on another node", remoteRow},
 		{6, "Commit Full of 1 GiB", commitRow},
@@ -71,6 +74,8 @@ const (
 	handTarS = "hand (tar -S)"
 	handTar  = "hand (tar)"
 	upstream = "upstream"
+	// coldStart is raw, where it starts what others resume.
+	coldStart = "cold start"
 )
 
 // iterations chooses a number of iterations.
