@@ -33,7 +33,7 @@ const (
 
 // transitions is the table of all legal moves.
 var transitions = map[State][]State{
-	Created:    {Running, Committing, Stopped},
+	Created:    {Running, Stopped},
 	Running:    {Pausing, Committing, Stopped},
 	Pausing:    {Running, Paused, Stopped},
 	Paused:     {Resuming, Committing, Stopped},
