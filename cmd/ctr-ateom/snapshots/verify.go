@@ -81,8 +81,10 @@ func verify(c *cli.Context, targets []node.Found, listErr error) error {
 			verdicts = append(verdicts, v)
 		}
 	}
-	if err := showVerdicts(c, verdicts); err != nil {
-		return err
+	if len(verdicts) > 0 || worst == nil {
+		if err := showVerdicts(c, verdicts); err != nil {
+			return err
+		}
 	}
 	if bad > 1 {
 		return fmt.Errorf("%d copies of snapshots are not as they should be, one of them: %w", bad, worst)
@@ -118,16 +120,20 @@ func watched(c *cli.Context, s node.Store, id artifacts.ID, depth transfer.Depth
 	done := make(chan error, 1)
 	go func() { done <- s.Verify(c.Context, id, depth, &meter) }()
 	progress := view.NewProgress(os.Stderr)
+	update := func() {
+		_, bytes, total := meter.Read()
+		progress.Update(string(id), bytes, total)
+	}
 	tick := time.NewTicker(progressPeriod)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-done:
+			update()
 			progress.End(err == nil)
 			return err
 		case <-tick.C:
-			_, bytes, total := meter.Read()
-			progress.Update(string(id), bytes, total)
+			update()
 		}
 	}
 }
