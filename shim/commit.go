@@ -51,7 +51,7 @@ func (s *sandbox) planCommit(scope, store string, images map[string]string) (*co
 	if !durabledir.Contains(decl.onPause, p.scope) {
 		return nil, fmt.Errorf("commit sandbox %s: scope %s is wider than its %s, which is %s: %w", s.id, p.scope, annotationOnPause, decl.onPause, errdefs.ErrInvalidArgument)
 	}
-	if err := s.checkEmptyDirs(); err != nil {
+	if err := s.checkEmptyDirs(decl); err != nil {
 		return nil, err
 	}
 	if p.scope == artifacts.Data && len(s.volumeList()) == 0 {
@@ -66,8 +66,8 @@ func (s *sandbox) planCommit(scope, store string, images map[string]string) (*co
 }
 
 // checkEmptyDirs refuses to keep less than the author asked for.
-func (s *sandbox) checkEmptyDirs() error {
-	for _, name := range s.all()[0].decl.emptyDirs {
+func (s *sandbox) checkEmptyDirs(decl *declaration) error {
+	for _, name := range decl.emptyDirs {
 		s.mu.Lock()
 		_, ok := s.volumes[name]
 		s.mu.Unlock()

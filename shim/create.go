@@ -57,6 +57,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	end = endVerb
+	if !s.serves(sb) {
+		return nil, fmt.Errorf("create container %s: the first container of its sandbox could not be made: %w", r.GetID(), errdefs.ErrAborted)
+	}
 	if state := sb.machine.state(); !first && state != Created && state != Running {
 		return nil, fmt.Errorf("add container %s: sandbox is %s: %w", r.GetID(), state, errdefs.ErrFailedPrecondition)
 	}
@@ -161,6 +164,14 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	}
 	s.sandbox = sb
 	return sb, true, nil
+}
+
+// serves says whether sb is still the sandbox of the process: a first Create
+// that failed has taken it back.
+func (s *Service) serves(sb *sandbox) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sandbox == sb
 }
 
 // forget undoes sandboxFor.

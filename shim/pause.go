@@ -49,7 +49,8 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	if sb.machine.state() == Paused {
 		return sb.paused, nil, nil
 	}
-	if err := sb.canSave(); err != nil {
+	scope, err := sb.canSave()
+	if err != nil {
 		return nil, nil, err
 	}
 	if err := sb.machine.move(Pausing, Running); err != nil {
@@ -71,7 +72,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 		return nil, nil, err
 	}
 	clock.mark("freeze")
-	snap, err = sb.saveLocally(ctx, clock)
+	snap, err = sb.saveLocally(ctx, scope, clock)
 	if err == nil {
 		err = context.Cause(ctx) // a kill that came in time
 	}
@@ -98,33 +99,31 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	return snap, clock.phases, nil
 }
 
-// canSave refuses what a snapshot could not hold.
-func (s *sandbox) canSave() error {
+// canSave refuses what a snapshot could not hold, and returns what a Pause keeps.
+func (s *sandbox) canSave() (artifacts.Scope, error) {
 	live := s.live()
 	if len(live) == 0 {
-		return fmt.Errorf("sandbox %s has no running container: %w", s.id, errdefs.ErrFailedPrecondition)
+		return "", fmt.Errorf("sandbox %s has no running container: %w", s.id, errdefs.ErrFailedPrecondition)
 	}
 	for _, c := range s.all() {
 		if !c.init.isStarted() {
-			return fmt.Errorf("container %s of sandbox %s is created and not started; start or delete it first: %w", c.id, s.id, errdefs.ErrFailedPrecondition)
+			return "", fmt.Errorf("container %s of sandbox %s is created and not started; start or delete it first: %w", c.id, s.id, errdefs.ErrFailedPrecondition)
 		}
 	}
-	switch scope := s.onPause(); {
+	switch scope := live[0].decl.onPause; {
 	case scope == artifacts.None:
-		return fmt.Errorf("pause sandbox %s: %s is None, so that there would be nothing to come back to; delete it instead: %w",
+		return "", fmt.Errorf("pause sandbox %s: %s is None, so that there would be nothing to come back to; delete it instead: %w",
 			s.id, annotationOnPause, errdefs.ErrFailedPrecondition)
 	case scope == artifacts.Data && len(s.volumeList()) == 0:
-		return fmt.Errorf("pause sandbox %s: %s is Data, and it declares no DurableDirs (%s): %w",
+		return "", fmt.Errorf("pause sandbox %s: %s is Data, and it declares no DurableDirs (%s): %w",
 			s.id, annotationOnPause, durabledir.Annotation, errdefs.ErrFailedPrecondition)
+	default:
+		return scope, nil
 	}
-	return nil
 }
 
-// onPause is what a Pause keeps, as the root container says.
-func (s *sandbox) onPause() artifacts.Scope { return s.all()[0].decl.onPause }
-
 // saveLocally saves the frozen sandbox as a snapshot in the local store.
-func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.Snapshot, err error) {
+func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock *stopwatch) (_ *local.Snapshot, err error) {
 	draft, err := s.local.NewDraft(artifacts.NewID(time.Now()))
 	if err != nil {
 		return nil, err
@@ -134,7 +133,7 @@ func (s *sandbox) saveLocally(ctx context.Context, clock *stopwatch) (_ *local.S
 			err = errors.Join(err, draft.Abort())
 		}
 	}()
-	m, err := s.manifest(ctx, draft.ID(), s.onPause(), nil)
+	m, err := s.manifest(ctx, draft.ID(), scope, nil)
 	if err != nil {
 		return nil, err
 	}
