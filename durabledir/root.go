@@ -6,9 +6,9 @@ package durabledir
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 )
@@ -97,17 +97,25 @@ func retry(call func() (int, error)) (int, error) {
 	}
 }
 
-// names lists a directory, in no order.
+// direntBytes is how much of a directory is read at a time.
+const direntBytes = 32 << 10
+
+var direntBuffers = sync.Pool{New: func() any { return new([direntBytes]byte) }}
+
+// names lists a directory, in no order, from where its descriptor stands: once
+// for each time it was opened.
 func (r root) names() ([]string, error) {
-	// A descriptor of its own: os.File closes the one that it is given.
-	fd, err := unix.FcntlInt(uintptr(r.fd), unix.F_DUPFD_CLOEXEC, 0)
-	if err != nil {
-		return nil, err
+	buf := direntBuffers.Get().(*[direntBytes]byte)
+	defer direntBuffers.Put(buf)
+	var names []string
+	for {
+		n, err := retry(func() (int, error) { return unix.Getdents(r.fd, buf[:]) })
+		if err != nil {
+			return nil, fmt.Errorf("read directory: %w", err)
+		}
+		if n == 0 {
+			return names, nil
+		}
+		_, _, names = unix.ParseDirent(buf[:n], -1, names)
 	}
-	f := os.NewFile(uintptr(fd), ".")
-	defer f.Close()
-	if _, err := f.Seek(0, 0); err != nil {
-		return nil, err
-	}
-	return f.Readdirnames(-1)
 }
