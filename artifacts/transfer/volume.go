@@ -54,6 +54,11 @@ type Archive struct {
 
 // openArchive opens the object of a part of encoding TarZstd. The caller closes the archive.
 func openArchive(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part) (*Archive, error) {
+	return openArchiveTee(ctx, s, id, part, io.Discard)
+}
+
+// openArchiveTee is openArchive that also writes the object, as it is stored, to tee.
+func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, tee io.Writer) (*Archive, error) {
 	volume, ok := part.Durable()
 	if !ok || part.Encoding != artifacts.TarZstd {
 		return nil, fmt.Errorf("read volume: part %q has encoding %q: %w", part.Name, part.Encoding, errdefs.ErrNotImplemented)
@@ -65,7 +70,7 @@ func openArchive(ctx context.Context, s bucket.Store, id artifacts.ID, part arti
 	}
 	a := &Archive{object: object, part: part, name: fmt.Sprintf("object %s in store %s", key, s)}
 	// One byte too many is enough to know that it is another object.
-	a.stored = &hashReader{r: io.LimitReader(object, part.StoredSize+1), h: sha256.New()}
+	a.stored = &hashReader{r: io.TeeReader(io.LimitReader(object, part.StoredSize+1), tee), h: sha256.New()}
 	a.decoder, err = zstd.NewReader(a.stored, zstd.WithDecoderMaxWindow(maxTarWindow), zstd.WithDecoderConcurrency(2))
 	if err != nil {
 		object.Close()
@@ -93,6 +98,7 @@ func (a *Archive) Check() error {
 	if plainErr != nil && !errors.Is(plainErr, errdefs.ErrDataLoss) {
 		return plainErr
 	}
+	a.decoder.Close() // it may be reading ahead
 	if _, err := io.Copy(io.Discard, a.stored); err != nil {
 		return err
 	}
