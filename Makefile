@@ -20,7 +20,7 @@ VERSION  := $(shell git describe --tags --match 'v*' --dirty 2>/dev/null || \
               git log -1 --date=format:%Y%m%d%H%M%S --format=0.0.0-%cd-%h 2>/dev/null || echo 0.0.0-unknown)
 REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 STAMP    := github.com/containerd/containerd/v2/version
-LDFLAGS  := -s -w -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
+LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
 TOOLS := containerd ctr versitygw fake-gcs-server
 

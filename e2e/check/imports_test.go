@@ -1,0 +1,172 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package check
+
+import (
+	"encoding/json"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ateom/ateom"
+
+// A rule names packages and what of this module they may import. A name that
+// ends in "/..." stands for the package and all below it.
+type rule struct {
+	packages string
+	may      []string
+}
+
+// rules are the arrows of ARCHITECTURE.md. The first rule that matches a
+// package is the one that holds for it; every package must have one.
+var rules = []rule{
+	{"artifacts", nil},
+	{"artifacts/job", []string{"artifacts"}},
+	{"artifacts/local", []string{"artifacts"}},
+	{"artifacts/chunk", []string{"artifacts"}},
+	{"artifacts/pack", []string{"artifacts"}},
+	{"artifacts/bucket/...", []string{"artifacts", "artifacts/bucket/..."}},
+	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
+	{"artifacts/seat/...", []string{"artifacts", "artifacts/bucket", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/seat/..."}},
+	{"durabledir/...", []string{"artifacts", "durabledir/..."}},
+	{"runsc", nil},
+	{"proto/...", nil},
+
+	// Rooms of the shim that must not know each other.
+	{"shim/cgroup", nil},
+	{"shim/network", nil},
+	{"shim/readiness", nil},
+	{"shim/reap", nil},
+	{"shim/sandboxid", nil},
+	{"shim/stdio", nil},
+	{"shim/volumes", []string{"artifacts"}},
+	{"shim/record", []string{"artifacts"}},
+	{"shim/config", []string{"artifacts/job"}},
+	{"shim/gofer", []string{"artifacts/job", "runsc"}},
+	{"shim/plugin", []string{"shim"}},
+	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
+
+	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
+	{"cmd/ateom-gofer", []string{"artifacts/..."}},
+	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "proto/...", "shim/config", "shim/sandboxid"}},
+
+	{"e2e/check", nil},
+	{"e2e/...", []string{"artifacts/...", "durabledir", "e2e/...", "proto/...", "shim/config"}},
+}
+
+// outside says which of this module's packages may import code from a foreign
+// module, where that is not everybody's right.
+var outside = map[string][]string{
+	"gocloud.dev":                                {"artifacts/bucket/..."},
+	"cloud.google.com/go":                        {"artifacts/bucket/..."},
+	"github.com/aws":                             {"artifacts/bucket/..."},
+	"github.com/Azure":                           {"artifacts/bucket/..."},
+	"gvisor.dev/gvisor":                          {"artifacts/seat/...", "cmd/ateom-gofer", "runsc", "shim/..."},
+	"github.com/urfave/cli":                      {"cmd/...", "e2e/..."},
+	"github.com/gogo":                            {},
+	"github.com/containerd/containerd/v2/client": {"cmd/ctr-ateom/...", "e2e/..."},
+}
+
+// clouds are what the shim's binary must not link.
+var clouds = []string{
+	"gocloud.dev", "cloud.google.com/go", "google.golang.org/api", "github.com/aws", "github.com/Azure",
+}
+
+// matches reports whether path is pattern, or below it if that ends in "/...".
+func matches(pattern, path string) bool {
+	if base, ok := strings.CutSuffix(pattern, "/..."); ok {
+		return under(base, path)
+	}
+	return pattern == path
+}
+
+// under reports whether the import path is base or below it.
+func under(base, path string) bool {
+	return path == base || strings.HasPrefix(path, base+"/")
+}
+
+type goPackage struct {
+	ImportPath string
+	Imports    []string
+	Doc        string
+	GoFiles    []string
+	Standard   bool
+}
+
+// list runs `go list -json` with args.
+func list(t *testing.T, args ...string) []goPackage {
+	t.Helper()
+	out := run(t, top, "go", append([]string{"list", "-json=ImportPath,Imports,Doc,GoFiles,Standard"}, args...)...)
+	var packages []goPackage
+	for d := json.NewDecoder(strings.NewReader(out)); ; {
+		var p goPackage
+		err := d.Decode(&p)
+		if err == io.EOF {
+			return packages
+		}
+		if err != nil {
+			t.Fatalf("decode go list: %v", err)
+		}
+		packages = append(packages, p)
+	}
+}
+
+func TestPackagesImportOnlyWhatTheirRoomMay(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		name := strings.TrimPrefix(p.ImportPath, module+"/")
+		i := slices.IndexFunc(rules, func(r rule) bool { return matches(r.packages, name) })
+		if i < 0 {
+			t.Errorf("package %s has no rule: say in %s what it may import, and in ARCHITECTURE.md what it is for", name, "e2e/check/imports_test.go")
+			continue
+		}
+		for _, imported := range p.Imports {
+			if rest, ok := strings.CutPrefix(imported, module+"/"); ok {
+				if !slices.ContainsFunc(rules[i].may, func(m string) bool { return matches(m, rest) }) {
+					t.Errorf("package %s imports %s; it may import %q of this module", name, rest, rules[i].may)
+				}
+				continue
+			}
+			for foreign, allowed := range outside {
+				if under(foreign, imported) && !slices.ContainsFunc(allowed, func(a string) bool { return matches(a, name) }) {
+					t.Errorf("package %s imports %s; only %q may", name, imported, allowed)
+				}
+			}
+		}
+	}
+}
+
+func TestRulesNamePackagesThatExist(t *testing.T) {
+	packages := list(t, "./...")
+	for _, r := range rules {
+		if !slices.ContainsFunc(packages, func(p goPackage) bool {
+			return matches(r.packages, strings.TrimPrefix(p.ImportPath, module+"/"))
+		}) {
+			t.Errorf("rule for %s matches no package: remove it", r.packages)
+		}
+	}
+}
+
+func TestShimLinksNoCloud(t *testing.T) {
+	linked := list(t, "-deps", "./cmd/containerd-shim-ateom-v1")
+	if len(linked) < 50 {
+		t.Fatalf("go list shows only %d packages: this cannot be the shim", len(linked))
+	}
+	for _, p := range linked {
+		for _, c := range clouds {
+			if under(c, p.ImportPath) {
+				t.Errorf("containerd-shim-ateom-v1 links %s: bulk bytes and credentials belong into ateom-gofer", p.ImportPath)
+			}
+		}
+	}
+}
+
+func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+	for _, p := range list(t, "./...") {
+		if len(p.GoFiles) > 0 && p.Doc == "" {
+			t.Errorf("package %s has no documentation: write a doc.go that says what it is for and what it must never do", p.ImportPath)
+		}
+	}
+}
