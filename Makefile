@@ -50,6 +50,7 @@ packages:
 .PHONY: generate
 generate: packages ## regenerate protobuf code and Bazel's files
 	e2e/tools/generate .
+	$(GOTEST) -run '^TestBazelFilesAreInSync$$' ./e2e/check -update
 
 .PHONY: fmt
 fmt: ## format all Go code
