@@ -5,7 +5,6 @@ package harness
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -17,7 +16,6 @@ import (
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/containerd/v2/core/containers"
 	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/containerd/v2/pkg/oci"
 	"github.com/containerd/errdefs"
@@ -287,16 +285,37 @@ func (task *Task) Processes(t testing.TB) []string {
 	return out
 }
 
-// WithMemoryLimit bounds the container's memory, in bytes.
-func WithMemoryLimit(bytes int64) oci.SpecOpts {
-	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
-		if s.Linux == nil {
-			return errors.New("want a Linux spec")
-		}
-		if s.Linux.Resources == nil {
-			s.Linux.Resources = &specs.LinuxResources{}
-		}
-		s.Linux.Resources.Memory = &specs.LinuxMemory{Limit: &bytes, Swap: &bytes}
-		return nil
+// Shims lists the shim processes that were started for the task.
+func (task *Task) Shims(t testing.TB) []string {
+	t.Helper()
+	all, err := processes(here)
+	if err != nil {
+		t.Fatal(err)
 	}
+	var out []string
+	for _, p := range all {
+		if strings.Contains(p, "containerd-shim-ateom-v1") && strings.Contains(p, "-id "+task.ID) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+// RunToEnd starts the task of a created container, without streams, and
+// returns its exit code.
+func (task *Task) RunToEnd(t testing.TB) uint32 {
+	t.Helper()
+	ctx := task.Node.Context(t)
+	var err error
+	if task.Task, err = task.Container.NewTask(ctx, cio.NullIO); err != nil {
+		t.Fatal(err)
+	}
+	exited, err := task.Wait(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := task.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	return AwaitExit(t, exited)
 }

@@ -45,3 +45,14 @@ func (r *lateReader) Write(p []byte) (int, error) {
 	r.once.Do(func() { close(r.started) })
 	return len(p), nil
 }
+
+// An exitError is a script that failed.
+type exitError struct {
+	script string
+	code   uint32
+	stderr string
+}
+
+func (e *exitError) Error() string {
+	return fmt.Sprintf("%q ended with exit code %d: %s", e.script, e.code, e.stderr)
+}

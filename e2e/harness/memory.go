@@ -1,0 +1,71 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/containerd/containerd/v2/core/containers"
+	"github.com/containerd/containerd/v2/pkg/oci"
+	specs "github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// MemoryResources limits memory to a number of bytes.
+func MemoryResources(bytes int64) *specs.LinuxResources {
+	return &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &bytes}}
+}
+
+// WithMemoryLimit limits the container's memory, in bytes.
+func WithMemoryLimit(bytes int64) oci.SpecOpts {
+	return func(_ context.Context, _ oci.Client, _ *containers.Container, s *oci.Spec) error {
+		if s.Linux == nil {
+			return errors.New("want a Linux spec")
+		}
+		if s.Linux.Resources == nil {
+			s.Linux.Resources = &specs.LinuxResources{}
+		}
+		s.Linux.Resources.Memory = MemoryResources(bytes).Memory
+		return nil
+	}
+}
+
+// MemoryLimit returns the limit of the task's cgroup, in bytes.
+func (task *Task) MemoryLimit(t testing.TB) int64 {
+	t.Helper()
+	return task.memoryFile(t, "memory.limit_in_bytes", "memory.max")
+}
+
+// MemoryUsage returns what is charged to the task's cgroup, in bytes; 0 when
+// there is no cgroup any more.
+func (task *Task) MemoryUsage(t testing.TB) int64 {
+	t.Helper()
+	return task.memoryFile(t, "memory.usage_in_bytes", "memory.current")
+}
+
+// memoryFile reads a number from the task's memory cgroup, of version 1 or 2.
+func (task *Task) memoryFile(t testing.TB, v1, v2 string) int64 {
+	t.Helper()
+	path := filepath.Join(cgroupRoot, task.Node.Namespace, task.ID, v2)
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory")); err == nil {
+		path = filepath.Join(cgroupRoot, "memory", task.Node.Namespace, task.ID, v1)
+	}
+	b, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return 0
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
