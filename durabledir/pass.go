@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"time"
 
@@ -60,6 +61,8 @@ type Pass struct {
 	// since is the time before which a file's last change must lie.
 	since   paxtar.Time
 	spool   *spool
+	seen    int        // entries that Begin has found; 0 if it has not looked
+	mu      sync.Mutex // guards kept
 	kept    map[inode]*kept
 	entries []entry
 	report  Report
@@ -111,6 +114,7 @@ func (p *Pass) begin(ctx context.Context) (err error) {
 		return err
 	}
 	entries, _ := order(top, p.opts.CaptureOptions)
+	p.seen = len(entries)
 	p.reuse(entries)
 	var resting []*entry
 	for i := range entries {
@@ -157,26 +161,18 @@ func (p *Pass) reuse(entries []entry) {
 // keep reads the content of files into the spool. In a live volume, files that
 // change meanwhile are left for later.
 func (p *Pass) keep(ctx context.Context, files []*entry, live bool) error {
+	if len(files) <= keepBatch {
+		return p.keepFiles(files, live)
+	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	todo := make(chan []*entry)
 	var readers sync.WaitGroup
-	var mu sync.Mutex // of p.kept
 	for range min(p.opts.readers(), (len(files)+keepBatch-1)/keepBatch) {
 		readers.Go(func() {
 			for batch := range todo {
-				for _, e := range batch {
-					k, err := p.spool.keep(p.root, e, live && p.kind.syncsRanges)
-					switch {
-					case err == nil:
-						k.writtenBack = live
-						mu.Lock()
-						p.kept[inode{e.stat.dev, e.stat.ino}] = k
-						mu.Unlock()
-					case live && vanished(err):
-					default:
-						cancel(fmt.Errorf("capture %q: %w", e.path(), err))
-					}
+				if err := p.keepFiles(batch, live); err != nil {
+					cancel(err)
 				}
 			}
 		})
@@ -191,6 +187,24 @@ func (p *Pass) keep(ctx context.Context, files []*entry, live bool) error {
 	return context.Cause(ctx)
 }
 
+// keepFiles reads the content of some files, one after the other.
+func (p *Pass) keepFiles(files []*entry, live bool) error {
+	for _, e := range files {
+		k, err := p.spool.keep(p.root, e, live && p.kind.syncsRanges)
+		if live && err != nil && vanished(err) {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("capture %q: %w", e.path(), err)
+		}
+		k.writtenBack = live
+		p.mu.Lock()
+		p.kept[inode{e.stat.dev, e.stat.ino}] = k
+		p.mu.Unlock()
+	}
+	return nil
+}
+
 // keepBatch is how many files a reader takes at a time.
 const keepBatch = 16
 
@@ -201,7 +215,7 @@ func (p *Pass) Settle(ctx context.Context) error {
 	if p.settled {
 		return errors.New("settle capture: it is settled already")
 	}
-	top, err := scan(ctx, p.root, p.opts.readers(), false)
+	top, err := scan(ctx, p.root, p.scanners(), false)
 	if err != nil {
 		return err
 	}
@@ -214,6 +228,17 @@ func (p *Pass) Settle(ctx context.Context) error {
 	}
 	p.settled = true
 	return nil
+}
+
+// scanners returns how many goroutines look at the tree again. The kernel has
+// it in memory by then, so that they only compute: for a small tree, one that
+// is never waited for is the fastest, above all on a busy machine.
+func (p *Pass) scanners() int {
+	const small = 5000
+	if p.seen > 0 && p.seen < small {
+		return 1
+	}
+	return runtime.GOMAXPROCS(0)
 }
 
 // keepChanged reads what Begin did not, or what changed since.
