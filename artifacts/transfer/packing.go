@@ -4,7 +4,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"fmt"
@@ -161,6 +160,7 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 	for range packsInFlight {
 		free <- new(pack.Builder)
 	}
+	sender := &packSender{store: s}
 	send := func(b *pack.Builder) {
 		name, data := b.Finish()
 		placed[name] = append([]pack.Entry(nil), b.Entries()...)
@@ -169,7 +169,7 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 			for _, e := range b.Entries() {
 				size += int64(e.Length)
 			}
-			if err := s.Put(ctx, artifacts.PackKey(name.Digest), bytes.NewReader(data), int64(len(data))); err != nil {
+			if err := sender.send(ctx, name, data); err != nil {
 				return fmt.Errorf("send pack: %w", err)
 			}
 			p.add(size)

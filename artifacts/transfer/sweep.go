@@ -20,8 +20,8 @@ const DefaultGrace = 2 * MaxCommit
 
 // SweepOptions shape a Sweep.
 type SweepOptions struct {
-	// Grace is the age below which nothing is deleted; at least MaxCommit
-	// unless nobody commits meanwhile. 0 means DefaultGrace.
+	// Grace is the age below which nothing is deleted. Less than DefaultGrace,
+	// which 0 means, is safe only while nobody commits into the store.
 	Grace time.Duration
 	// Now is the time, by the store's clock; zero means this node's.
 	Now time.Time
@@ -44,8 +44,8 @@ type SweepReport struct {
 //
 // It is safe beside commits on other nodes and may be killed at any point. A
 // commit takes at most MaxCommit and refers to two kinds of packs: those that
-// it has sent itself, which are younger than the grace; and those of its
-// parent, whose manifest was there when it began, and is now, or is in the
+// it has sent itself, or found young enough, which are younger than the grace
+// when it ends; and those of its parent, whose manifest was there when it began, and is now, or is in the
 // trash and younger than the grace. A manifest that cannot be read stops the
 // sweep: nobody knows what it refers to.
 func Sweep(ctx context.Context, s bucket.Store, o SweepOptions) (SweepReport, error) {
