@@ -76,6 +76,15 @@ func OpenStores(ctx context.Context, c *cli.Context) (Stores, error) {
 	return stores, nil
 }
 
+// OpenStore opens one store by name or URL.
+func OpenStore(ctx context.Context, c *cli.Context, name string) (Store, error) {
+	cfg, err := Config(c)
+	if err != nil {
+		return nil, err
+	}
+	return open(ctx, cfg, name)
+}
+
 // open opens one store by name or URL.
 func open(ctx context.Context, cfg *config.Config, name string) (Store, error) {
 	if strings.Contains(name, "://") {

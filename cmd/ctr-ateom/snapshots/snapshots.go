@@ -26,6 +26,7 @@ func Command() *cli.Command {
 			catCommand(),
 			diffCommand(),
 			exportCommand(),
+			cpCommand(),
 			verifyCommand(),
 			rmCommand(),
 			gcCommand(),

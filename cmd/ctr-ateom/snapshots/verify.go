@@ -6,7 +6,6 @@ package snapshots
 import (
 	"fmt"
 	"os"
-	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/urfave/cli/v2"
@@ -107,33 +106,12 @@ func showVerdicts(c *cli.Context, verdicts []verdict) error {
 	return view.Table(c.App.Writer, []string{"ID", "STORE", "RESULT"}, rows)
 }
 
-// progressPeriod is how often a terminal is drawn anew.
-const progressPeriod = 100 * time.Millisecond
-
-// watched verifies one copy and shows the progress on standard error, if that
-// is a terminal.
+// watched verifies one copy and shows the progress on a terminal.
 func watched(c *cli.Context, s node.Store, id artifacts.ID, depth transfer.Depth) error {
-	if !view.IsTerminal(os.Stderr) {
-		return s.Verify(c.Context, id, depth, nil)
-	}
 	var meter transfer.Meter
-	done := make(chan error, 1)
-	go func() { done <- s.Verify(c.Context, id, depth, &meter) }()
-	progress := view.NewProgress(os.Stderr)
-	update := func() {
-		_, bytes, total := meter.Read()
-		progress.Update(string(id), bytes, total)
+	read := func() (string, int64, int64) {
+		_, done, total := meter.Read()
+		return string(id), done, total
 	}
-	tick := time.NewTicker(progressPeriod)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-done:
-			update()
-			progress.End(err == nil)
-			return err
-		case <-tick.C:
-			update()
-		}
-	}
+	return view.Watch(os.Stderr, read, func() error { return s.Verify(c.Context, id, depth, &meter) })
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"time"
 
 	"github.com/containerd/console"
 	"github.com/vbauerster/mpb/v8"
@@ -36,6 +37,32 @@ func NewProgress(f *os.File) Progress {
 func IsTerminal(f *os.File) bool {
 	_, err := console.ConsoleFromFile(f)
 	return err == nil
+}
+
+// watchPeriod is how often Watch draws a terminal anew.
+const watchPeriod = 100 * time.Millisecond
+
+// Watch does work and meanwhile, if f is a terminal, shows what read says of
+// its phase, the bytes done and those in all.
+func Watch(f *os.File, read func() (phase string, done, total int64), work func() error) error {
+	if !IsTerminal(f) {
+		return work()
+	}
+	end := make(chan error, 1)
+	go func() { end <- work() }()
+	p := NewProgress(f)
+	tick := time.NewTicker(watchPeriod)
+	defer tick.Stop()
+	for {
+		select {
+		case err := <-end:
+			p.Update(read())
+			p.End(err == nil)
+			return err
+		case <-tick.C:
+			p.Update(read())
+		}
+	}
 }
 
 // lines is Progress for logs and pipes.
