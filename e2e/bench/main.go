@@ -18,11 +18,13 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
+	"github.com/ateom/ateom/e2e/bench/rows"
 )
 
 // options are the command line.
@@ -81,10 +83,10 @@ func (o options) prepare() {
 
 func parse(args []string) (options, error) {
 	var o options
-	var rows string
+	var numbers string
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
 	fs.BoolVar(&o.quick, "quick", false, "fewer iterations: under ten minutes")
-	fs.StringVar(&rows, "row", "", "measure these rows only: numbers of the table of targets, with commas between")
+	fs.StringVar(&numbers, "row", "", "measure these rows only: numbers of the table of targets, with commas between")
 	fs.StringVar(&o.out, "out", "bin/bench", "write bench.json and bench.html into this `directory`")
 	fs.StringVar(&o.docs, "docs", "", "write the run as Markdown into this `file` too")
 	fs.StringVar(&o.from, "from", "", "measure nothing: write pages from this bench.json `file`")
@@ -99,7 +101,7 @@ func parse(args []string) (options, error) {
 		return o, fmt.Errorf("parse arguments: %q is not a flag", fs.Arg(0))
 	}
 	var err error
-	o.rows, err = parseRows(rows)
+	o.rows, err = parseRows(numbers)
 	return o, err
 }
 
@@ -108,14 +110,16 @@ func parseRows(s string) (map[int]bool, error) {
 	if s == "" {
 		return nil, nil
 	}
-	rows := map[int]bool{}
+	chosen := map[int]bool{}
 	var errs []error
 	for f := range strings.SplitSeq(s, ",") {
 		n, err := strconv.Atoi(strings.TrimSpace(f))
 		if err != nil {
 			errs = append(errs, fmt.Errorf("parse -row: %q is not a number", f))
+		} else if !slices.ContainsFunc(rows.All(), func(r rows.Row) bool { return r.ID == n }) {
+			errs = append(errs, fmt.Errorf("parse -row: there is no row %d", n))
 		}
-		rows[n] = true
+		chosen[n] = true
 	}
-	return rows, errors.Join(errs...)
+	return chosen, errors.Join(errs...)
 }

@@ -96,6 +96,7 @@ func measure(ctx context.Context, o options) (_ *report.Report, err error) {
 	if err != nil {
 		return nil, err
 	}
+	b.Roof = r.Roof
 	defer func() { err = errors.Join(err, tearDown(b)) }()
 	var errs []error
 	for _, row := range rows.All() {

@@ -6,8 +6,9 @@ package main
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
-	"runtime/debug"
+	"strings"
 )
 
 // resolve makes paths absolute. Without runsc there is nothing to measure; of
@@ -26,17 +27,11 @@ func (t *tools) resolve() error {
 	return nil
 }
 
-// version names the commit that is measured.
+// version names the commit that is measured: the one that is checked out.
 func version() string {
-	info, ok := debug.ReadBuildInfo()
-	if !ok {
+	out, err := exec.Command("git", "describe", "--tags", "--always", "--dirty").Output()
+	if err != nil {
 		return "unknown"
 	}
-	v := info.Main.Version
-	for _, s := range info.Settings {
-		if s.Key == "vcs.modified" && s.Value == "true" {
-			v += " (with changes)"
-		}
-	}
-	return v
+	return strings.TrimSpace(string(out))
 }

@@ -4,6 +4,7 @@
 package report
 
 import (
+	"fmt"
 	"strconv"
 	"strings"
 
@@ -40,4 +41,19 @@ func (s Series) Spent() string {
 		parts = append(parts, p.Name+" "+Amount(stats.Median(p.Samples), "ms"))
 	}
 	return strings.Join(parts, ", ")
+}
+
+// longest says which phase takes most of the series' time, or is empty.
+func (s Series) longest() string {
+	var name string
+	var most float64
+	for _, p := range s.Phases {
+		if m := stats.Median(p.Samples); m > most {
+			name, most = p.Name, m
+		}
+	}
+	if name == "" {
+		return ""
+	}
+	return fmt.Sprintf(" Its longest phase is %s: %s of %s.", name, Amount(most, "ms"), Amount(s.Median().Point, s.Unit))
 }

@@ -71,8 +71,12 @@ func (r Row) Miss(c Claim) string {
 	if c.Verdict != Misses {
 		return ""
 	}
-	return strings.TrimSpace(fmt.Sprintf("%s, %s: %s where %s is the target, %.0f %% above it. %s",
-		r.Title, c.What, Amount(c.Found.Point, c.Unit), c.Text, 100*(c.Found.Point/c.Target-1), r.Bound))
+	text := fmt.Sprintf("%s, %s: %s where %s is the target, %.0f %% above it.",
+		r.Title, c.What, Amount(c.Found.Point, c.Unit), c.Text, 100*(c.Found.Point/c.Target-1))
+	if s := r.Find(c.Peer, c.What); s != nil {
+		text += s.longest()
+	}
+	return strings.TrimSpace(text + " " + r.Bound)
 }
 
 // WriteMarkdown writes the page that stands in the project's documentation.

@@ -31,6 +31,14 @@ type Rate struct {
 	Unit  string  `json:"unit"`
 }
 
+// Names of rates that others refer to.
+const (
+	SHA256      = "SHA-256, one thread"
+	SHA256Two   = "SHA-256, two threads"
+	ZstdFastest = "zstd level 1, one thread"
+	DiskWrite   = "disk write + fsync"
+)
+
 // block is how much each rate is measured over; large enough to outgrow caches.
 const block = 256 << 20
 
@@ -47,11 +55,11 @@ func Measure(ctx context.Context, dir, runsc string) ([]Rate, error) {
 		work func() error
 	}{
 		{"memcpy, one thread", copying(b)},
-		{"SHA-256, one thread", func() error { sha256.Sum256(b); return nil }},
-		{"SHA-256, two threads", hashing(b, 2)},
-		{"zstd level 1, one thread", compressing(b, zstd.SpeedFastest)},
+		{SHA256, func() error { sha256.Sum256(b); return nil }},
+		{SHA256Two, hashing(b, 2)},
+		{ZstdFastest, compressing(b, zstd.SpeedFastest)},
 		{"zstd level 3, one thread", compressing(b, zstd.SpeedDefault)},
-		{"disk write + fsync", writing(b, filepath.Join(dir, "roof"))},
+		{DiskWrite, writing(b, filepath.Join(dir, "roof"))},
 		{"disk read, not cached", readingCold(filepath.Join(dir, "roof"))},
 		{"file read, cached", reading(filepath.Join(dir, "roof"))},
 	}

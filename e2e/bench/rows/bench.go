@@ -12,6 +12,7 @@ import (
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/bench/peers"
 	"github.com/ateom/ateom/e2e/bench/report"
+	"github.com/ateom/ateom/e2e/bench/roof"
 )
 
 // A Bench is what rows run on. Rows share it: what one has measured already,
@@ -26,6 +27,8 @@ type Bench struct {
 	Memhog string
 	// Debian is a root file system with Python and Node.
 	Debian string
+	// Roof is what the machine can do at best.
+	Roof []roof.Rate
 	// Quick asks for fewer iterations.
 	Quick bool
 	// Log takes a line for each step.

@@ -162,6 +162,7 @@ func commitRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"hand is that, and then tar | zstd -T0 | rclone rcat. Half of each page is random, so that it compresses to about a half."}
 	c := b.commits(ctx)
 	r.Series = append(renamed(c.of(downtime, ateom, raw, hand), "downtime"), renamed(c.of(committing, ateom, hand), "done")...)
+	r.Bound = b.savingBound()
 	r.ClaimRatio("downtime", ateom, raw, 1.10)
 	r.ClaimRatio("done", ateom, hand, 0.6)
 	return r, ctx.Err()
@@ -171,6 +172,7 @@ func recommitRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "Commit Full again after one percent of the memory was written, in runs of 1 MiB. hand does everything again."}
 	c := b.commits(ctx)
 	r.Series = append(renamed(c.of(recommiting, ateom, hand), "time"), renamed(c.of(resent, ateom, hand), "bytes")...)
+	r.Bound = b.savingBound()
 	r.ClaimRatio("bytes", ateom, hand, 0.03)
 	r.ClaimRatio("time", ateom, hand, 0.15)
 	return r, ctx.Err()

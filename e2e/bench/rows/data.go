@@ -80,6 +80,7 @@ func dataRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "Commit Data of a volume whose content is new, over a link with 20 ms to the first byte, 100 MB/s a connection and " +
 		"1.25 GB/s in all, until it is in the bucket. hand is tar | zstd -T0 | rclone rcat, hand (aws) the same with aws s3 cp -, " +
 		"while the program is frozen by runsc pause."}
+	r.Bound = b.sendingBound()
 	names := []string{ateom, hand, handAWS}
 	volumes := []volumeContest{
 		{name: "files", what: "20 000 files, 200 MiB", iterations: b.iterations(3, 10),

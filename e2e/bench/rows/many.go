@@ -35,6 +35,7 @@ func manyRow(ctx context.Context, b *Bench) (report.Row, error) {
 			return resumeAll(ctx, c, b.Ground.Dir)
 		}}.run(ctx)
 	r.Series = got.of(resuming, ateom, handPlus)
+	r.Bound = startBound + " Eight at once share the cores."
 	r.ClaimRatio("8 × 256 MiB", ateom, handPlus, 0.9)
 	return r, ctx.Err()
 }

@@ -34,6 +34,7 @@ func programRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "An HTTP service in Python and one in Node, each with 16 MiB of data: from the request until the first 200. " +
 		"hand is runsc restore and a request every 100 ms, hand+ runsc restore --background and one every millisecond; " +
 		"cold start is runsc run and a request every millisecond."}
+	r.Bound = startBound
 	services := []peers.Workload{
 		b.service("python", "/usr/bin/python3", pythonService),
 		b.service("node", "/usr/bin/node", nodeService),

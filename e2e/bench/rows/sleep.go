@@ -29,6 +29,7 @@ func pauseRow(ctx context.Context, b *Bench) (report.Row, error) {
 		n := b.napOf(ctx, mib)
 		r.Series = append(r.Series, n.of(pausing, ateom, raw, hand)...)
 	}
+	r.Bound = b.savingBound()
 	r.ClaimRatio(size(64), ateom, raw, 1.10)
 	r.ClaimRatio(size(1024), ateom, raw, 1.03)
 	return r, ctx.Err()
@@ -41,6 +42,7 @@ func resumeRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"Afterwards the whole memory is read and its digest compared."}
 	n := b.napOf(ctx, 1024)
 	r.Series = n.of(resuming, ateom, hand, handPlus)
+	r.Bound = startBound
 	r.ClaimRatio(size(1024), ateom, hand, 0.35)
 	r.ClaimRatio(size(1024), ateom, handPlus, 0.6)
 	return r, ctx.Err()
