@@ -12,7 +12,8 @@ import (
 // Geometry of the plots, in the units of an SVG's viewBox.
 const (
 	plotWidth  = 900.0
-	labelWidth = 180.0
+	labelWidth = 250.0
+	textWidth  = 190.0 // at the right end
 	lineHeight = 28.0
 	plotMargin = 24.0
 )
@@ -58,7 +59,7 @@ func seriesPlot(series []Series, unit string) plot {
 	if limit == 0 {
 		limit = 1
 	}
-	x := func(v float64) float64 { return labelWidth + v/limit*(plotWidth-labelWidth-plotMargin*4) }
+	x := func(v float64) float64 { return labelWidth + v/limit*(plotWidth-labelWidth-textWidth) }
 	p := plot{Width: plotWidth}
 	for _, s := range series {
 		if s.Unit != unit {
@@ -89,7 +90,7 @@ func claimPlot(rows []Row) plot {
 	const decades = 4.0 // from a thousandth of the target to ten times it
 	x := func(v float64) float64 {
 		at := min(max(math.Log10(v)+3, 0), decades)
-		return labelWidth + at/decades*(plotWidth-labelWidth-plotMargin*4)
+		return labelWidth + at/decades*(plotWidth-labelWidth-textWidth)
 	}
 	p := plot{Width: plotWidth}
 	for _, r := range rows {
