@@ -5,12 +5,10 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
@@ -54,29 +52,6 @@ func (s *LocalStore) Get(_ context.Context, id artifacts.ID) (*artifacts.Manifes
 
 // Remove implements Store.
 func (s *LocalStore) Remove(_ context.Context, id artifacts.ID) error { return s.Store.Remove(id) }
-
-// Stored implements Store: it counts the blocks of the part's file, in which
-// zeros may be holes.
-func (s *LocalStore) Stored(_ context.Context, id artifacts.ID, p artifacts.Part) (int64, error) {
-	sn, err := s.Store.Get(id)
-	if err != nil {
-		return 0, err
-	}
-	path := ""
-	if volume, ok := p.Durable(); ok {
-		path = local.DurablePath(sn.Dir, volume)
-	} else if path, err = local.ImagePath(sn.Dir, p.Name); err != nil {
-		return 0, err
-	}
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		if errors.Is(err, unix.ENOENT) {
-			return 0, nil // volumes stay outside of the local snapshots
-		}
-		return 0, fmt.Errorf("stat %s: %w", path, err)
-	}
-	return st.Blocks * 512, nil // st_blocks counts units of 512 bytes on every file system
-}
 
 // Verify implements Store. Whatever the depth it reads the image whole: a
 // local disk is fast.
@@ -138,29 +113,6 @@ func (s *BucketStore) Get(ctx context.Context, id artifacts.ID) (*artifacts.Mani
 // Remove implements Store.
 func (s *BucketStore) Remove(ctx context.Context, id artifacts.ID) error {
 	return transfer.Remove(ctx, s.Store, id)
-}
-
-// Stored implements Store: for a chunked part it counts its chunks as they lie
-// in the packs, and the recipe.
-func (s *BucketStore) Stored(ctx context.Context, _ artifacts.ID, p artifacts.Part) (int64, error) {
-	if p.Encoding != artifacts.Chunks {
-		return p.StoredSize, nil
-	}
-	r, err := transfer.GetRecipe(ctx, s.Store, p)
-	if err != nil {
-		return 0, err
-	}
-	total := p.StoredSize
-	seen := make(map[artifacts.Digest]bool)
-	for i := range r.Len() {
-		c := r.Chunk(i)
-		if c.Zero() || seen[c.Digest] {
-			continue
-		}
-		seen[c.Digest] = true
-		total += int64(r.Location(i).StoredLength)
-	}
-	return total, nil
 }
 
 // Verify implements Store.

@@ -39,8 +39,8 @@ type Store interface {
 	Get(ctx context.Context, id artifacts.ID) (*artifacts.Manifest, error)
 	// Remove takes a snapshot away; errdefs.ErrNotFound if there is none.
 	Remove(ctx context.Context, id artifacts.ID) error
-	// Stored returns how many bytes a part of a snapshot takes in the store.
-	Stored(ctx context.Context, id artifacts.ID, p artifacts.Part) (int64, error)
+	// Measure returns what each part of a snapshot takes in the store.
+	Measure(ctx context.Context, m *artifacts.Manifest) ([]Measure, error)
 	// Verify compares what the store has of a snapshot with its manifest; p may
 	// be read meanwhile. The error is errdefs.ErrDataLoss and names what is damaged.
 	Verify(ctx context.Context, id artifacts.ID, depth transfer.Depth, p *transfer.Meter) error

@@ -4,13 +4,18 @@
 package snapshots
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"os"
+	"slices"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/cmd/ctr-ateom/chart"
 	"github.com/ateom/ateom/cmd/ctr-ateom/node"
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
 )
@@ -19,9 +24,8 @@ import (
 type inspection struct {
 	Stores   []string            `json:"stores"`
 	Manifest *artifacts.Manifest `json:"manifest"`
-	// Stored is what each part takes in the first of the stores, in bytes. Packs
-	// are shared between snapshots: the sum over snapshots is more than a store holds.
-	Stored map[string]int64 `json:"stored"`
+	// Measures are of the first of the stores.
+	Measures []node.Measure `json:"measures"`
 	// Command is the shell command that would start a task from the snapshot.
 	Command string `json:"command"`
 }
@@ -45,21 +49,60 @@ func inspectCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			in := inspection{Manifest: f.Manifest, Command: runLine(f), Stored: make(map[string]int64)}
-			for _, p := range f.Manifest.Parts {
-				if in.Stored[p.Name], err = f.In[0].Stored(c.Context, f.Manifest.ID, p); err != nil {
-					return fmt.Errorf("measure part %s of snapshot %s: %w", p.Name, f.Manifest.ID, err)
-				}
+			in := inspection{Manifest: f.Manifest, Command: runLine(f)}
+			if in.Measures, err = f.In[0].Measure(c.Context, f.Manifest); err != nil {
+				return err
 			}
 			for _, s := range f.In {
 				in.Stores = append(in.Stores, s.Name())
+			}
+			if path := c.String("html"); path != "" {
+				if err := writePage(c.Context, f, in, path); err != nil {
+					return err
+				}
 			}
 			if c.Bool("json") {
 				return view.JSON(c.App.Writer, in)
 			}
 			return in.show(c.App.Writer)
 		},
-	})
+	}, &cli.StringFlag{Name: "html", Usage: "Also write a page with a picture of its sizes, generation by generation, to `FILE`"})
+}
+
+// maxGenerations bounds how far a page follows the parents.
+const maxGenerations = 40
+
+// writePage draws the snapshot and its ancestors.
+func writePage(ctx context.Context, f node.Found, in inspection, path string) error {
+	page := chart.Page{Manifest: in.Manifest, Command: in.Command}
+	s, m := f.In[0], f.Manifest
+	for range maxGenerations {
+		measures, err := s.Measure(ctx, m)
+		if err != nil {
+			return err
+		}
+		page.Generations = append(page.Generations, chart.Generation{ID: string(m.ID), Created: m.Created, Scope: string(m.Scope), Measures: measures})
+		if m.Parent == "" {
+			break
+		}
+		m, err = s.Get(ctx, m.Parent)
+		if errdefs.IsNotFound(err) {
+			break // removed, or in another store
+		}
+		if err != nil {
+			return err
+		}
+	}
+	slices.Reverse(page.Generations)
+	file, err := os.Create(path)
+	if err != nil {
+		return fmt.Errorf("write the page: %w", err)
+	}
+	err = page.Write(file)
+	if closeErr := file.Close(); err == nil && closeErr != nil {
+		err = fmt.Errorf("write the page: %w", closeErr)
+	}
+	return err
 }
 
 func (in inspection) show(w io.Writer) error {
@@ -88,7 +131,7 @@ func (in inspection) show(w io.Writer) error {
 		return err
 	}
 	fmt.Fprintln(w)
-	if err := view.Table(w, []string{"PART", "ENCODING", "SIZE", "STORED", "FILES", "DIGEST"}, partRows(m, in.Stored)); err != nil {
+	if err := view.Table(w, []string{"PART", "ENCODING", "SIZE", "STORED", "NEW", "FILES", "DIGEST"}, partRows(m, in.Measures)); err != nil {
 		return err
 	}
 	_, err := fmt.Fprintf(w, "\nrun it with:\n  %s\n", in.Command)
@@ -103,14 +146,14 @@ func containerRows(m *artifacts.Manifest) [][]string {
 	return rows
 }
 
-func partRows(m *artifacts.Manifest, sizes map[string]int64) [][]string {
+func partRows(m *artifacts.Manifest, measures []node.Measure) [][]string {
 	var rows [][]string
-	for _, p := range m.Parts {
-		stored, files := view.Bytes(sizes[p.Name]), "-"
+	for i, p := range m.Parts {
+		stored, added, files := view.Bytes(measures[i].Stored), view.Bytes(measures[i].New), "-"
 		if p.Files > 0 {
 			files = fmt.Sprint(p.Files)
 		}
-		rows = append(rows, []string{p.Name, string(p.Encoding), view.Bytes(p.Size), stored, files, p.Digest.String()})
+		rows = append(rows, []string{p.Name, string(p.Encoding), view.Bytes(p.Size), stored, added, files, p.Digest.String()})
 	}
 	return rows
 }
