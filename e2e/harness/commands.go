@@ -96,6 +96,9 @@ func LastLine(output string) string {
 	return lines[len(lines)-1]
 }
 
+// pollPeriod is between two looks at what changes by itself.
+const pollPeriod = 5 * time.Millisecond
+
 // Eventually calls check until it returns nil; after Limit its error fails the
 // test.
 func Eventually(t testing.TB, check func() error) {
@@ -109,6 +112,6 @@ func Eventually(t testing.TB, check func() error) {
 		if time.Now().After(deadline) {
 			t.Fatal(fmt.Errorf("not within %s: %w", Limit, err))
 		}
-		time.Sleep(5 * time.Millisecond)
+		time.Sleep(pollPeriod)
 	}
 }

@@ -19,8 +19,10 @@ import (
 
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
+	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
+	"github.com/ateom/ateom/e2e/images"
 )
 
 // Limit bounds every single step of a test: a command, a call, a wait.
@@ -40,8 +42,9 @@ type Node struct {
 	// Config is what the node's config.toml says.
 	Config Config
 
-	cmd   *exec.Cmd
-	ended chan struct{}
+	cmd       *exec.Cmd
+	ended     chan struct{}
+	importing sync.Mutex
 }
 
 // nodes counts the nodes of this process.
@@ -72,10 +75,7 @@ func Start(c Config) (_ *Node, err error) {
 	if err := writeDaemonConfig(n.Dir, n.Address); err != nil {
 		return nil, err
 	}
-	if err := n.boot(); err != nil {
-		return nil, err
-	}
-	return n, n.importImages()
+	return n, n.boot()
 }
 
 // NewNode starts a node that ends with the test.
@@ -177,31 +177,41 @@ func (n *Node) dial() error {
 	}
 }
 
-// importImages gives containerd the tests' images.
-func (n *Node) importImages() error {
-	paths, err := archives()
+// image returns an image, which it gives to containerd if it is missing there.
+func (n *Node) image(ctx context.Context, im images.Image) (client.Image, error) {
+	n.importing.Lock()
+	defer n.importing.Unlock()
+	found, err := n.Client.GetImage(ctx, im.Ref)
+	if !errdefs.IsNotFound(err) {
+		return found, err
+	}
+	path, err := im.Ensure(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(n.context(context.Background()), 2*Limit)
-	defer cancel()
-	for _, path := range paths {
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		imported, err := n.Client.Import(ctx, f)
-		f.Close()
-		if err != nil {
-			return fmt.Errorf("import %s: %w", path, err)
-		}
-		for _, im := range imported {
-			if err := client.NewImage(n.Client, im).Unpack(ctx, ""); err != nil {
-				return fmt.Errorf("unpack %s: %w", im.Name, err)
-			}
-		}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
 	}
-	return nil
+	defer f.Close()
+	if _, err := n.Client.Import(ctx, f); err != nil {
+		return nil, fmt.Errorf("import %s: %w", path, err)
+	}
+	if found, err = n.Client.GetImage(ctx, im.Ref); err != nil {
+		return nil, err
+	}
+	if err := found.Unpack(ctx, ""); err != nil {
+		return nil, fmt.Errorf("unpack %s: %w", im.Ref, err)
+	}
+	return found, nil
+}
+
+// Want imports an image for commands that name it.
+func (n *Node) Want(t testing.TB, im images.Image) {
+	t.Helper()
+	if _, err := n.image(n.Context(t), im); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func (n *Node) context(ctx context.Context) context.Context {

@@ -64,8 +64,8 @@ var notInIDs = regexp.MustCompile(`[^a-zA-Z0-9]+`)
 
 // NewID returns an id for a container of the test, which says whose it is.
 func NewID(t testing.TB) string {
-	name := strings.Trim(notInIDs.ReplaceAllString(t.Name(), "-"), "-")
-	return fmt.Sprintf("%.40s-%d", strings.TrimPrefix(name, "Test"), taskCount.Add(1))
+	name := notInIDs.ReplaceAllString(strings.TrimPrefix(t.Name(), "Test"), "-")
+	return fmt.Sprintf("%s-%d", strings.Trim(name[:min(len(name), 40)], "-"), taskCount.Add(1))
 }
 
 // NewNetwork makes a network namespace that ends with the test.
@@ -91,7 +91,7 @@ func (n *Node) Create(t testing.TB, c Container) *Task {
 	if c.Image.Name == "" {
 		c.Image = images.Busybox
 	}
-	image, err := n.Client.GetImage(ctx, c.Image.Ref)
+	image, err := n.image(ctx, c.Image)
 	if err != nil {
 		t.Fatal(err)
 	}

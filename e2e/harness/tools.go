@@ -4,14 +4,11 @@
 package harness
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
-
-	"github.com/ateom/ateom/e2e/images"
 )
 
 // BinDir is where the programs under test are: $ATEOM_BIN, by default bin/ at
@@ -45,16 +42,3 @@ func Program(name string) (string, error) {
 	}
 	return "", fmt.Errorf("find %s: it is neither in %s nor in its tools/; run make build tools", name, bin)
 }
-
-// archives makes the images that the cache lacks, once a process.
-var archives = sync.OnceValues(func() ([]string, error) {
-	var paths []string
-	for _, im := range images.All {
-		path, err := im.Ensure(context.Background())
-		if err != nil {
-			return nil, err
-		}
-		paths = append(paths, path)
-	}
-	return paths, nil
-})

@@ -13,6 +13,7 @@ import (
 
 func TestCtrRunPrintsTheOutputAndEndsWithTheExitCode(t *testing.T) {
 	n := harness.Shared(t)
+	n.Want(t, images.Busybox)
 	for _, c := range []struct {
 		name, script, stdin string
 		stdout, stderr      string

@@ -1,0 +1,129 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package task
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// counting writes the numbers from 0 on, one a line.
+const counting = "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done"
+
+// checkCounting fails the test unless the log is the numbers from 0 on.
+func checkCounting(t *testing.T, task *harness.Task) {
+	t.Helper()
+	for i, line := range strings.Split(strings.TrimSpace(task.Log(t)), "\n") {
+		if line != strconv.Itoa(i) {
+			t.Fatalf("line %d of the log is %q", i, line)
+		}
+	}
+}
+
+// awaitMore waits until the task has written some more lines.
+func awaitMore(t *testing.T, task *harness.Task) {
+	t.Helper()
+	before := strings.Count(task.Log(t), "\n")
+	task.AwaitLog(t, fmt.Sprintf("\n%d\n", before+10))
+}
+
+func TestContainerdMayRestartAtAnyTime(t *testing.T) {
+	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+		for _, paused := range []bool{false, true} {
+			t.Run(fmt.Sprintf("signal %d, paused %t", signal, paused), func(t *testing.T) {
+				t.Parallel()
+				n := harness.NewNode(t, harness.Config{})
+				task := n.Run(t, harness.Container{Args: []string{"sh", "-c", counting}})
+				awaitMore(t, task)
+				want := client.Running
+				if paused {
+					want = client.Paused
+					if err := task.Pause(n.Context(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				n.Restart(t, signal)
+				task.Reload(t)
+				task.WantState(t, want)
+				if paused {
+					if err := task.Resume(n.Context(t)); err != nil {
+						t.Fatal(err)
+					}
+				}
+				awaitMore(t, task)
+				if err := run(t, task, "true"); err != nil {
+					t.Errorf("exec after the restart: %v", err)
+				}
+				checkCounting(t, task)
+				if code := task.KillAndWait(t, syscall.SIGKILL); code != 137 {
+					t.Errorf("exit code %d, want 137", code)
+				}
+			})
+		}
+	}
+}
+
+func TestContainerdCleansUpAfterAShimThatDied(t *testing.T) {
+	for _, paused := range []bool{false, true} {
+		t.Run(fmt.Sprint("paused ", paused), func(t *testing.T) {
+			t.Parallel()
+			n := harness.NewNode(t, harness.Config{})
+			task := n.Run(t, harness.Container{Args: []string{"sh", "-c", counting}})
+			awaitMore(t, task)
+			if paused {
+				if err := task.Pause(n.Context(t)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := record(t, n)
+			began := time.Now()
+			killShim(t, task)
+			r.until(t, task.ID, "delete")
+			harness.Eventually(t, func() error {
+				if left := task.Processes(t); len(left) > 0 {
+					return fmt.Errorf("processes left: %q", left)
+				}
+				return nil
+			})
+			if took := time.Since(began); took > 5*time.Second {
+				t.Errorf("cleaning up took %s", took)
+			}
+			snapshots, err := filepath.Glob(filepath.Join(n.Config.StateDir, "snapshots", "*", "manifest.json"))
+			if err != nil || len(snapshots) != map[bool]int{false: 0, true: 1}[paused] {
+				t.Errorf("snapshots %q, %v", snapshots, err)
+			}
+		})
+	}
+}
+
+// killShim kills the task's shim.
+func killShim(t *testing.T, task *harness.Task) {
+	t.Helper()
+	shims := task.Shims(t)
+	if len(shims) != 1 {
+		t.Fatalf("shims of %s: %q", task.ID, shims)
+	}
+	number, _, _ := strings.Cut(shims[0], ":")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Kill(); err != nil {
+		t.Fatal(err)
+	}
+}
