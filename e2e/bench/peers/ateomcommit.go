@@ -5,7 +5,9 @@ package peers
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
@@ -26,13 +28,17 @@ func (s *ateomSandbox) Commit(ctx context.Context, scope artifacts.Scope) (strin
 	if err != nil {
 		return "", fmt.Errorf("commit %s: %w", s.id, err)
 	}
+	var id string
 	for {
 		event, err := stream.Recv()
+		if errors.Is(err, io.EOF) && id != "" {
+			return id, nil
+		}
 		if err != nil {
 			return "", fmt.Errorf("commit %s: %w", s.id, err)
 		}
 		if done := event.GetDone(); done != nil {
-			return done.GetSnapshot().GetId(), nil
+			id = done.GetSnapshot().GetId()
 		}
 	}
 }

@@ -32,15 +32,22 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 // WriteHTML writes the report as one page that needs nothing else.
 func (r *Report) WriteHTML(w io.Writer) error { return page.Execute(w, r) }
 
-// plots returns one plot for each unit among the series, in order.
+// plots returns one plot for each thing that was measured, in order: what is
+// drawn over one axis can be compared.
 func plots(series []Series) []plot {
-	var out []plot
-	seen := map[string]bool{}
+	type key struct{ what, unit string }
+	var order []key
+	groups := map[key][]Series{}
 	for _, s := range series {
-		if !seen[s.Unit] {
-			seen[s.Unit] = true
-			out = append(out, seriesPlot(series, s.Unit))
+		k := key{s.What, s.Unit}
+		if groups[k] == nil {
+			order = append(order, k)
 		}
+		groups[k] = append(groups[k], s)
+	}
+	var out []plot
+	for _, k := range order {
+		out = append(out, seriesPlot(groups[k], k.unit))
 	}
 	return out
 }

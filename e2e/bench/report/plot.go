@@ -46,13 +46,11 @@ type line struct {
 	Empty bool
 }
 
-// seriesPlot draws the samples of the row's series that have this unit.
+// seriesPlot draws the samples of series of one unit.
 func seriesPlot(series []Series, unit string) plot {
 	top := 0.0
 	for _, s := range series {
-		if s.Unit == unit {
-			top = max(top, stats.Quantile(append([]float64{0}, s.Samples...), 1))
-		}
+		top = max(top, stats.Quantile(append([]float64{0}, s.Samples...), 1))
 	}
 	step := niceStep(top)
 	limit := step * math.Ceil(top/step)
@@ -62,9 +60,6 @@ func seriesPlot(series []Series, unit string) plot {
 	x := func(v float64) float64 { return labelWidth + v/limit*(plotWidth-labelWidth-textWidth) }
 	p := plot{Width: plotWidth}
 	for _, s := range series {
-		if s.Unit != unit {
-			continue
-		}
 		l := line{Y: plotMargin + float64(len(p.Lines))*lineHeight, Label: s.Peer + ", " + s.What, Class: peerClass(s.Peer)}
 		if len(s.Samples) == 0 {
 			l.Empty, l.Text = true, "missing"

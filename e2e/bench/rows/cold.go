@@ -61,7 +61,7 @@ func coldRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "From the request until the first HTTP 200 of a small program, asked for every millisecond. " +
 		"raw is runsc run --detach over a bundle that is there; ateom is containerd's task create and start, " +
 		"over a container and a rootfs that are there."}
-	c := b.cold(ctx, b.memhog(0), "memhog", []string{ateom, raw}, b.iterations(15, 40))
+	c := b.cold(ctx, b.memhog(0), "memhog", []string{ateom, raw}, b.iterations(12, 40))
 	r.Series = c.of(starting, ateom, raw)
 	r.Bound = "What bounds it: runsc create and runsc start are two process starts where runsc run is one, and the shim's own is a third."
 	r.ClaimRatio("memhog", ateom, raw, 1.10)

@@ -29,7 +29,7 @@ func costRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"gofer: the largest resident set that any ateom-gofer had while 1 GiB was committed (row 6)."}
 	asleep := contest{bench: b, workload: b.memhog(0), names: []string{ateom}, iterations: b.iterations(5, 20), what: "paused",
 		units: map[string]string{private: "bytes"}, step: weighAsleep}.run(ctx)
-	n := b.iterations(10, 50)
+	n := b.iterations(6, 50)
 	running := fmt.Sprintf("running, %d of them", n)
 	awake := contest{bench: b, workload: b.memhog(0), names: []string{ateom, upstream}, iterations: 1, what: running,
 		units: map[string]string{proportional: "bytes"},

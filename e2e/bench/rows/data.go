@@ -83,7 +83,7 @@ func dataRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r.Bound = b.sendingBound()
 	names := []string{ateom, hand, handAWS}
 	volumes := []volumeContest{
-		{name: "files", what: "20 000 files, 200 MiB", iterations: b.iterations(3, 10),
+		{name: "files", what: "20 000 files, 200 MiB", iterations: b.iterations(2, 10),
 			write: func(w *writer, dir string, _ int) error { return w.tree(dir, 20_000, 200<<20/20_000) }},
 		{name: "file", what: "one file, 1 GiB", iterations: b.iterations(2, 8),
 			write: func(w *writer, dir string, _ int) error { return w.file(filepath.Join(dir, "big"), 1<<30) }},

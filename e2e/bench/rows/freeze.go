@@ -70,9 +70,9 @@ func freezeRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"every 50 µs and stores it where the host sees it. ateom is the whole Pause through containerd, of which " +
 		"only this first part counts here; raw is runsc pause."}
 	for _, mib := range []int{64, 1024} {
-		n := b.iterations(25, 100)
+		n := b.iterations(15, 100)
 		if mib >= 1024 {
-			n = b.iterations(5, 15)
+			n = b.iterations(3, 15)
 		}
 		got := contest{bench: b, workload: b.pulsing(mib), names: []string{ateom, raw}, iterations: n, what: size(mib),
 			units: map[string]string{freezing: "ms"}, step: freezeOnce}.run(ctx)

@@ -22,7 +22,7 @@ func manyRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "Eight sandboxes of 256 MiB each are resumed at once: from the request until the last of them answers with 200. " +
 		"hand+ runs its eight runsc restore --background at the same time."}
 	w := b.memhog(256)
-	got := contest{bench: b, workload: w, names: []string{ateom, handPlus}, iterations: b.iterations(3, 10), what: "8 × 256 MiB",
+	got := contest{bench: b, workload: w, names: []string{ateom, handPlus}, iterations: b.iterations(2, 10), what: "8 × 256 MiB",
 		units: map[string]string{resuming: "ms"},
 		step: func(ctx context.Context, c *contestant) error {
 			for len(c.others) < crowd-1 {

@@ -40,8 +40,8 @@ func programRow(ctx context.Context, b *Bench) (report.Row, error) {
 		b.service("node", "/usr/bin/node", nodeService),
 	}
 	for _, w := range services {
-		n := b.nap(ctx, w, w.Name, []string{ateom, hand, handPlus}, b.iterations(7, 25))
-		cold := *b.cold(ctx, w, w.Name, []string{raw}, b.iterations(5, 15))[starting][raw]
+		n := b.nap(ctx, w, w.Name, []string{ateom, hand, handPlus}, b.iterations(5, 25))
+		cold := *b.cold(ctx, w, w.Name, []string{raw}, b.iterations(4, 15))[starting][raw]
 		cold.Peer = coldStart
 		r.Series = append(append(r.Series, n.of(resuming, ateom, hand, handPlus)...), cold)
 		r.ClaimRatio(w.Name, ateom, hand, 0.75)

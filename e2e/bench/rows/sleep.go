@@ -14,9 +14,9 @@ var sleepers = []string{ateom, raw, hand, handPlus}
 
 // napOf measures Pause and Resume of mib MiB.
 func (b *Bench) napOf(ctx context.Context, mib int) results {
-	iterations := b.iterations(9, 25)
+	iterations := b.iterations(7, 25)
 	if mib >= 1024 {
-		iterations = b.iterations(5, 15)
+		iterations = b.iterations(4, 15)
 	}
 	return b.nap(ctx, b.memhog(mib), size(mib), sleepers, iterations)
 }
