@@ -4,11 +4,15 @@
 package seat
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts/job"
 )
@@ -28,17 +32,37 @@ func benchMiB(b *testing.B) int {
 	return n
 }
 
+// dropCached has the kernel forget the files below dir, which lie on a disk.
+func dropCached(b *testing.B, dir string) {
+	b.Helper()
+	must(b, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
+		if err != nil || !e.Type().IsRegular() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if err := f.Sync(); err != nil {
+			return err
+		}
+		return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+	}))
+}
+
 // BenchmarkSaveAndRestore puts the seat beside plain files, turn by turn. It
 // reports the time of `runsc checkpoint` of a paused sandbox, of `runsc
 // restore` until the guest answers for the first time, and until it has read
-// all its memory.
+// all its memory; "cold" is with nothing of the image in the page cache.
 func BenchmarkSaveAndRestore(b *testing.B) {
 	s := newSandbox(b, "-random="+strconv.Itoa(benchMiB(b)), "-zeroed=0")
 	s.start()
 	before := s.ask("sum")
-	for _, way := range []string{"plain", "seat"} {
+	for _, way := range []string{"plain", "seat", "plain cold", "seat cold"} {
 		b.Run(way, func(b *testing.B) {
 			s.t = b
+			way, cold := strings.CutSuffix(way, " cold")
 			var save, first, all time.Duration
 			for range b.N {
 				dir := privateDir(b)
@@ -54,6 +78,9 @@ func BenchmarkSaveAndRestore(b *testing.B) {
 				image := dir
 				if way == "seat" {
 					image = s.seatDir(job.Seat{Version: job.SeatVersion, Mode: job.Restore, Dir: dir})
+				}
+				if cold {
+					dropCached(b, dir)
 				}
 				s.alive = true
 				s.mustRun("create", "--bundle", s.bundle(), s.id)

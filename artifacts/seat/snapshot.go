@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"runtime"
 	"slices"
 
 	"github.com/containerd/errdefs"
@@ -46,19 +45,15 @@ func openSnapshot(ctx context.Context, seat *job.Seat, st *status) (*snapshot, e
 	return s, nil
 }
 
-// openStore opens a store with its own credentials, which come with the seat
-// and go no further than this process.
+// openStore opens a store, which tries again what is worth it, with its own
+// credentials: they come with the seat and go no further than this process.
 func openStore(ctx context.Context, s job.Store) (bucket.Store, error) {
 	for name, value := range s.Env {
 		if err := os.Setenv(name, value); err != nil {
 			return nil, fmt.Errorf("open store %s: set %s: %w", s.Name, name, err)
 		}
 	}
-	store, err := bucket.Open(ctx, s.URL)
-	if err != nil {
-		return nil, err
-	}
-	return bucket.Retry(store, bucket.DefaultPolicy), nil
+	return bucket.Open(ctx, s.URL)
 }
 
 func (s *snapshot) close() {
@@ -90,7 +85,7 @@ func (s *snapshot) open(ctx context.Context, name, part string) (source, error) 
 		f.Close()
 		return nil, fmt.Errorf("check image/%s: %w", name, err)
 	}
-	return &localSource{f: f, r: recipe, workers: runtime.GOMAXPROCS(0), status: s.status}, nil
+	return newLocalSource(f, recipe, s.status), nil
 }
 
 // openRemote returns the chunks of the pages, from the store.
