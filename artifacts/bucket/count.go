@@ -61,3 +61,6 @@ func (r *countedReader) Read(p []byte) (int, error) {
 	r.n.Add(int64(n))
 	return n, err
 }
+
+// Unwrap returns the store that is counted.
+func (c *Counted) Unwrap() Store { return c.Store }

@@ -62,6 +62,9 @@ type Store struct {
 	// Env is set in the gofer's own environment before the SDK of the store
 	// is initialised: where an operator configures credentials for one store.
 	Env map[string]string `json:"env,omitempty"`
+	// Key, if not empty, encrypts everything in the store: the text of an age
+	// X25519 secret key. Losing it loses the data.
+	Key string `json:"key,omitempty"`
 }
 
 // A Volume is a DurableDir of the sandbox as the host sees it.

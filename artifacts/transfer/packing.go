@@ -13,6 +13,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/bucket/sealed"
 	"github.com/ateom/ateom/artifacts/pack"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
@@ -160,7 +161,7 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 	for range packsInFlight {
 		free <- new(pack.Builder)
 	}
-	sender := &packSender{store: s}
+	sender, salt := &packSender{store: s}, sealed.Salt(s)
 	send := func(b *pack.Builder) {
 		name, data := b.Finish()
 		placed[name] = append([]pack.Entry(nil), b.Entries()...)
@@ -194,6 +195,7 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 					case <-ctx.Done():
 						return ctx.Err()
 					}
+					addSalt(open, salt)
 				}
 				open.Add(c.Digest, c.Length, stored[:b.lengths[i]], b.codecs[i])
 				stored = stored[b.lengths[i]:]
@@ -216,4 +218,12 @@ func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, place
 		return waitErr
 	}
 	return err
+}
+
+// addSalt puts the salt of an encrypted store into a pack as a chunk of its
+// own, so that the pack's name cannot confirm a guess of its content.
+func addSalt(b *pack.Builder, salt []byte) {
+	if salt != nil {
+		b.Add(digestOf(salt), uint32(len(salt)), salt, artifacts.CodecRaw)
+	}
 }

@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"sync"
 	"time"
 
@@ -130,14 +129,9 @@ func (s *session) serve(ctx context.Context) (*job.Event, error) {
 	return nil, fmt.Errorf("serve job: verb %q is unknown or out of order: %w", r.Verb, errdefs.ErrInvalidArgument)
 }
 
-// open opens the store of a request with its environment.
+// open opens the store of a request and counts its bytes.
 func (s *session) open(ctx context.Context, st job.Store) error {
-	for name, value := range st.Env {
-		if err := os.Setenv(name, value); err != nil {
-			return fmt.Errorf("open store %q: set %s: %w", st.Name, name, errdefs.ErrInvalidArgument)
-		}
-	}
-	store, err := bucket.Open(ctx, st.URL)
+	store, err := OpenStore(ctx, st)
 	if err != nil {
 		return err
 	}
