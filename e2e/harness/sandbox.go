@@ -268,39 +268,6 @@ func (task *Task) WantState(t testing.TB, want client.ProcessStatus) {
 	}
 }
 
-// Processes lists the processes on the host that belong to the task's sandbox:
-// runsc's sandbox and gofers, not the shim.
-func (task *Task) Processes(t testing.TB) []string {
-	t.Helper()
-	all, err := processes(here)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, p := range all {
-		if _, args, _ := strings.Cut(p, ": "); strings.HasPrefix(args, "runsc") && strings.Contains(args, task.ID) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-// Shims lists the shim processes that were started for the task.
-func (task *Task) Shims(t testing.TB) []string {
-	t.Helper()
-	all, err := processes(here)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []string
-	for _, p := range all {
-		if strings.Contains(p, "containerd-shim-ateom-v1") && strings.Contains(p, "-id "+task.ID) {
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
 // RunToEnd starts the task of a created container, without streams, and
 // returns its exit code.
 func (task *Task) RunToEnd(t testing.TB) uint32 {
