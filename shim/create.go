@@ -21,6 +21,7 @@ import (
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/sandboxid"
 	"github.com/ateom/ateom/shim/stdio"
 )
 
@@ -186,7 +187,7 @@ func (s *Service) forget(sb *sandbox) error {
 func (s *sandbox) record(c *container) *record.Record {
 	r := &record.Record{
 		Sandbox: s.id, Runsc: s.runsc.Binary, Root: s.runsc.Root, Flags: s.runsc.Flags,
-		Rootfs: c.rootfs, StateDir: s.cfg.StateDir,
+		Rootfs: c.rootfs, StateDir: s.cfg.StateDir, Socket: os.Getenv(sandboxid.SocketEnv),
 	}
 	if c.isRoot(s) {
 		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()

@@ -79,6 +79,7 @@ func (a actions) Start(ctx context.Context, id string, opts shim.StartOpts) (_ s
 		return params, err
 	}
 	cmd.ExtraFiles = []*os.File{socket}
+	cmd.Env = append(cmd.Env, sandboxid.SocketEnv+"="+address)
 	if err := cmd.Start(); err != nil {
 		return params, fmt.Errorf("start shim: %w", err)
 	}

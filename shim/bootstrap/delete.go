@@ -49,7 +49,19 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
 	// One thing that cannot be done is no reason to leave the others.
-	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r))
+	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r))
+}
+
+// removeSocket removes the dead shim's socket. Another shim may have taken its
+// place meanwhile: what answers stays.
+func removeSocket(r *record.Record) error {
+	if r.Socket == "" || shim.CanConnect(r.Socket) {
+		return nil
+	}
+	if err := shim.RemoveSocket(r.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("remove the dead shim's socket: %w", err)
+	}
+	return nil
 }
 
 func unmount(r *record.Record) error {

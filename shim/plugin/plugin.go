@@ -5,6 +5,9 @@
 package plugin
 
 import (
+	"context"
+	"os"
+
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/containerd/containerd/v2/plugins"
@@ -12,6 +15,7 @@ import (
 	"github.com/containerd/plugin/registry"
 
 	ateom "github.com/ateom/ateom/shim"
+	"github.com/ateom/ateom/shim/sandboxid"
 )
 
 func init() {
@@ -27,6 +31,9 @@ func init() {
 			sd, err := ic.GetByID(plugins.InternalPlugin, "shutdown")
 			if err != nil {
 				return nil, err
+			}
+			if address := os.Getenv(sandboxid.SocketEnv); address != "" {
+				sd.(shutdown.Service).RegisterCallback(func(context.Context) error { return shim.RemoveSocket(address) })
 			}
 			return ateom.New(ic.Context, publisher.(shim.Publisher), sd.(shutdown.Service))
 		},

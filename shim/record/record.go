@@ -35,6 +35,8 @@ type Record struct {
 	Flags []string `json:"flags,omitempty"`
 	// Rootfs is where the container's root file system is mounted.
 	Rootfs string `json:"rootfs"`
+	// Socket is the address that the shim served.
+	Socket string `json:"socket,omitempty"`
 	// StateDir is the node's durable state directory.
 	StateDir string `json:"stateDir"`
 	// Volumes is the directory that holds the sandbox's DurableDirs; set in the

@@ -19,6 +19,10 @@ const (
 	TypeContainer = "container"
 )
 
+// SocketEnv is the environment variable in which a shim process finds the
+// address that it serves, to remove it when it ends.
+const SocketEnv = "ATEOM_SHIM_SOCKET"
+
 // Group returns the id under which container id's sandbox is served.
 func Group(id string, annotations map[string]string) string {
 	for _, key := range []string{GroupAnnotation, CRISandboxID} {
