@@ -6,12 +6,12 @@ package run
 import (
 	"context"
 	"fmt"
+	"os"
 
 	"github.com/containerd/console"
 	"github.com/containerd/containerd/v2/client"
 	"github.com/containerd/containerd/v2/cmd/ctr/commands"
 	"github.com/containerd/containerd/v2/cmd/ctr/commands/tasks"
-	"github.com/containerd/containerd/v2/pkg/cio"
 	"github.com/containerd/errdefs"
 	gocni "github.com/containerd/go-cni"
 	"github.com/containerd/log"
@@ -46,11 +46,19 @@ func newTask(ctx context.Context, c *cli.Context, cl *client.Client, container c
 			}
 		}()
 	}
-	t.Task, err = tasks.NewTask(ctx, cl, container, c.String("checkpoint"), t.con, c.Bool("null-io"), c.String("log-uri"),
-		[]cio.Opt{cio.WithFIFODir(c.String("fifo-dir"))}, tasks.GetNewTaskOpts(c)...)
+	in := newInput(os.Stdin)
+	creator, err := streams(c, t.con, in)
 	if err != nil {
 		return nil, err
 	}
+	opts, err := options(ctx, c, cl, container)
+	if err != nil {
+		return nil, err
+	}
+	if t.Task, err = container.NewTask(ctx, creator, opts...); err != nil {
+		return nil, err
+	}
+	go in.closeWith(ctx, t)
 	return t, nil
 }
 
