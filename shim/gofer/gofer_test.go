@@ -225,6 +225,9 @@ func TestSendToAGoferThatHasEnded(t *testing.T) {
 	if _, err := g.Await(job.Done, nil); err == nil {
 		t.Fatal("Await succeeded")
 	}
+	if _, err := g.wait(); err != nil { // its ends of the pipes close one by one
+		t.Fatal(err)
+	}
 	if err := g.Send(&job.Request{Verb: job.Capture}); !errors.Is(err, errdefs.ErrUnavailable) || !strings.Contains(err.Error(), "cheese") {
 		t.Errorf("Send = %v, want the reason", err)
 	}
