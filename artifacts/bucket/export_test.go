@@ -3,8 +3,13 @@
 
 package bucket
 
-// OpenBare opens a store without retries.
-var OpenBare = open
+import "context"
+
+// OpenBare opens a store without retries and limits.
+func OpenBare(ctx context.Context, rawURL string) (Store, error) {
+	s, _, err := open(ctx, rawURL)
+	return s, err
+}
 
 // Redact is what every error's text goes through.
 var Redact = redact

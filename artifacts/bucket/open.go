@@ -23,29 +23,46 @@ import (
 //	s3://bucket?region=…&endpoint=…&use_path_style=true
 //	gs://bucket
 //
-// The parameter prefix, known to all of them, places the store below a key
-// prefix; the others are those of gocloud.dev's drivers. Credentials come from
+// Known to all of them are the parameters prefix, which places the store below
+// a key prefix, and max_requests and max_bytes_per_second, which set Limits;
+// the others are those of gocloud.dev's drivers. Credentials come from
 // each SDK's default chain. Open does not wait for the store to answer: Check
 // does. A store on a network retries what is worth it (DefaultPolicy). The
 // error is ErrInvalidArgument for a URL that names no store.
 func Open(ctx context.Context, rawURL string) (Store, error) {
-	s, err := open(ctx, rawURL)
+	s, limits, err := open(ctx, rawURL)
 	if err != nil {
 		return nil, err
 	}
 	if _, ok := s.(*fileStore); ok {
-		return s, nil // a disk that refuses will refuse again
+		return Limit(s, limits), nil // a disk that refuses will refuse again
 	}
-	return Retry(s, DefaultPolicy), nil
+	policy := DefaultPolicy
+	if limits.BytesPerSecond > 0 {
+		// What is sent while it is paced shares the bandwidth with others.
+		policy.SlowestRate = max(1, min(policy.SlowestRate, int64(limits.BytesPerSecond)/32))
+	}
+	return Limit(Retry(s, policy), limits), nil
 }
 
 // open opens the store without decorators.
-func open(ctx context.Context, rawURL string) (Store, error) {
+func open(ctx context.Context, rawURL string) (Store, Limits, error) {
 	u, err := url.Parse(rawURL)
 	if err != nil {
-		return nil, fmt.Errorf("open store: not a URL: %w", errdefs.ErrInvalidArgument) // err would print it
+		return nil, Limits{}, fmt.Errorf("open store: not a URL: %w", errdefs.ErrInvalidArgument) // err would print it
 	}
 	q := u.Query()
+	limits, err := takeLimits(q)
+	if err != nil {
+		return nil, Limits{}, fmt.Errorf("open store %s: %w", publicURL(u), err)
+	}
+	s, err := openDriver(ctx, u, q)
+	return s, limits, err
+}
+
+// openDriver opens the store of a URL whose parameters, less what is not the
+// driver's, are q.
+func openDriver(ctx context.Context, u *url.URL, q url.Values) (Store, error) {
 	prefix := strings.TrimSuffix(q.Get("prefix"), "/")
 	if prefix != "" {
 		if err := CheckKey(prefix); err != nil {
@@ -62,7 +79,7 @@ func open(ctx context.Context, rawURL string) (Store, error) {
 	switch u.Scheme {
 	case "file":
 		if u.Host != "" || u.Path == "" || u.Path[0] != '/' || len(q) > 0 {
-			return nil, fmt.Errorf("open store %s: want file:///absolute/path and no parameter but prefix: %w",
+			return nil, fmt.Errorf("open store %s: want file:///absolute/path and no parameter but prefix and limits: %w",
 				publicURL(u), errdefs.ErrInvalidArgument)
 		}
 		return newFileStore(u.Path, prefix, publicURL(u))

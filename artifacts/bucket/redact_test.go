@@ -66,7 +66,7 @@ func TestBadURLsAreRefused(t *testing.T) {
 	for _, raw := range []string{
 		"", "bucket", "ftp://bucket", "http://host/x", "file://host/dir", "file:relative", "file:///dir?create=1",
 		"s3://", "gs://", "s3://b?prefix=../x", "s3://b?prefix=/x", "s3://b?prefix=a//b", "mem://?prefix=.x",
-		"s3://b?nonsense=1", "://", "s3://user:hunter2hunter2@b%zz",
+		"s3://b?nonsense=1", "mem://?max_requests=0", "mem://?max_requests=many", "file:///tmp?max_bytes_per_second=-1", "://", "s3://user:hunter2hunter2@b%zz",
 	} {
 		s, err := bucket.Open(t.Context(), raw)
 		if err == nil {
