@@ -9,6 +9,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
@@ -20,6 +21,8 @@ import (
 
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/cmd/ctr-ateom/sandbox"
+	"github.com/ateom/ateom/cmd/ctr-ateom/view"
+	"github.com/ateom/ateom/shim/sandboxid"
 )
 
 // cleanupTimeout bounds the removal of what a failed or finished run leaves.
@@ -120,7 +123,7 @@ func start(c *cli.Context, o origin) (err error) {
 			remove(ctx, container)
 		}
 	}()
-	t, err := newTask(ctx, c, cl, container)
+	t, err := createTask(ctx, c, cl, container, o)
 	if err != nil {
 		return o.explain(container.ID(), err)
 	}
@@ -132,6 +135,26 @@ func start(c *cli.Context, o origin) (err error) {
 		return cli.Exit("", int(code))
 	}
 	return nil
+}
+
+// createTask makes the task; while a snapshot is fetched for it, a terminal
+// shows how far that is.
+func createTask(ctx context.Context, c *cli.Context, cl *client.Client, container client.Container, o origin) (*task, error) {
+	if o.from == "" || c.Bool("tty") {
+		return newTask(ctx, c, cl, container)
+	}
+	spec, err := container.Spec(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the spec of container %q: %w", container.ID(), err)
+	}
+	progress := sandbox.NewProgress(ctx, c, container.ID(), sandboxid.Group(container.ID(), spec.Annotations))
+	defer progress.Close()
+	var t *task
+	err = view.Watch(os.Stderr, progress.Read, func() (err error) {
+		t, err = newTask(ctx, c, cl, container)
+		return err
+	})
+	return t, err
 }
 
 // remove deletes the container and its rootfs; ctx may be over.

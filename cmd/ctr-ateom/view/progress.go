@@ -43,7 +43,7 @@ func IsTerminal(f *os.File) bool {
 const watchPeriod = 100 * time.Millisecond
 
 // Watch does work and meanwhile, if f is a terminal, shows what read says of
-// its phase, the bytes done and those in all.
+// its phase, the bytes done and those in all. An empty phase is not shown.
 func Watch(f *os.File, read func() (phase string, done, total int64), work func() error) error {
 	if !IsTerminal(f) {
 		return work()
@@ -51,16 +51,21 @@ func Watch(f *os.File, read func() (phase string, done, total int64), work func(
 	end := make(chan error, 1)
 	go func() { end <- work() }()
 	p := NewProgress(f)
+	update := func() {
+		if phase, done, total := read(); phase != "" {
+			p.Update(phase, done, total)
+		}
+	}
 	tick := time.NewTicker(watchPeriod)
 	defer tick.Stop()
 	for {
 		select {
 		case err := <-end:
-			p.Update(read())
+			update()
 			p.End(err == nil)
 			return err
 		case <-tick.C:
-			p.Update(read())
+			update()
 		}
 	}
 }
