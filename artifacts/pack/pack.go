@@ -33,6 +33,9 @@ const (
 // request's latency does not matter, small enough that a few fit into memory.
 const Target = 8 << 20
 
+// reserve is room for the chunk that fills a pack and for the index.
+const reserve = 256 << 10
+
 // maxEntries bounds the chunks of a pack.
 const maxEntries = 1 << 16
 
@@ -67,6 +70,10 @@ func (b *Builder) Add(digest artifacts.Digest, length uint32, stored []byte, cod
 		Digest: digest, Length: length,
 		Offset: uint32(len(b.data)), StoredLength: uint32(len(stored)), Codec: codec,
 	})
+	if b.data == nil {
+		// All at once: growing by doubling would take twice the memory.
+		b.data = make([]byte, 0, Target+reserve)
+	}
 	b.data = append(b.data, stored...)
 	return len(b.entries) - 1
 }

@@ -116,7 +116,7 @@ func writeManifest(dir string, m *artifacts.Manifest) error {
 
 // fetchersPerPart is how many requests for chunks are under way for one part;
 // each takes up to maxSpan bytes of memory.
-const fetchersPerPart = 12
+const fetchersPerPart = 10
 
 // fetchImagePart brings a part's recipe and, unless it is lazy, its bytes.
 func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, dir string, lazy bool, p *Meter) error {
@@ -167,7 +167,7 @@ func fetchChunks(ctx context.Context, s bucket.Store, plan *plan, f *os.File, p 
 	})
 	for range min(fetchersPerPart, len(plan.spans)) {
 		group.Go(func() error {
-			var w spanReader
+			w := spanReader{stored: make([]byte, plan.largest())}
 			for sp := range queue {
 				if err := w.fetch(ctx, s, plan, sp, f, p); err != nil {
 					return err

@@ -45,3 +45,12 @@ func newPlan(r *artifacts.Recipe) *plan {
 	}
 	return p
 }
+
+// largest returns the size of the longest span, in bytes.
+func (p *plan) largest() int {
+	n := 0
+	for _, sp := range p.spans {
+		n = max(n, int(sp.end-sp.start))
+	}
+	return n
+}
