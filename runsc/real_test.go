@@ -169,7 +169,15 @@ func TestRealRunscLife(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(root)
+	defer func() {
+		// runsc binds an empty network namespace there and leaves it.
+		if err := unix.Unmount(filepath.Join(root, "null-netns"), unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) && !errors.Is(err, unix.ENOENT) {
+			t.Error(err)
+		}
+		if err := os.RemoveAll(root); err != nil {
+			t.Error(err)
+		}
+	}()
 	r := &Runsc{
 		Binary: realRunsc(t), Root: root, Log: filepath.Join(t.TempDir(), "log"),
 		Flags: []string{"--ignore-cgroups"},

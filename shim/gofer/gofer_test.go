@@ -90,9 +90,9 @@ func fakeGofer(b string) int {
 	case "stuck":
 		next()
 		out.Encode(job.Event{Kind: job.Progress})
-		select {}
+		time.Sleep(time.Hour) // an empty select would be found to be a deadlock
 	case "deaf":
-		select {}
+		time.Sleep(time.Hour) // an empty select would be found to be a deadlock
 	case "child":
 		// The child keeps standard output open.
 		next()
@@ -102,7 +102,7 @@ func fakeGofer(b string) int {
 			return 1
 		}
 		out.Encode(job.Event{Kind: job.Progress, Bytes: int64(cmd.Process.Pid)})
-		select {}
+		time.Sleep(time.Hour) // an empty select would be found to be a deadlock
 	default: // fails with that code
 		next()
 		out.Encode(job.Event{Kind: job.Failed, Code: b, Error: "put object: no"})
