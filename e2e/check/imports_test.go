@@ -29,7 +29,7 @@ var rules = []rule{
 	{"artifacts/chunk", []string{"artifacts"}},
 	{"artifacts/pack", []string{"artifacts"}},
 	{"artifacts/bucket/...", []string{"artifacts", "artifacts/bucket/..."}},
-	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
+	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket/...", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
 	{"artifacts/seat/...", []string{"artifacts", "artifacts/bucket", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/seat/..."}},
 	{"durabledir/...", []string{"artifacts", "durabledir/..."}},
 	{"runsc", nil},
@@ -46,7 +46,7 @@ var rules = []rule{
 	{"shim/record", []string{"artifacts"}},
 	{"shim/config", []string{"artifacts/job"}},
 	{"shim/gofer", []string{"artifacts/job", "runsc"}},
-	{"shim/plugin", []string{"shim"}},
+	{"shim/plugin", []string{"shim", "shim/sandboxid"}},
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 
 	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},

@@ -85,8 +85,8 @@ func TestNoTestSleeps(t *testing.T) {
 			continue
 		}
 		for i, line := range strings.Split(read(t, path), "\n") {
-			if sleeps.MatchString(line) && !strings.Contains(line, " // a slow ") {
-				t.Errorf("%s:%d: sleeps; wait for what is to happen, with a bound, or say at the line's end that this is `// a slow …`", path, i+1)
+			if sleeps.MatchString(line) && !strings.Contains(line, " // ") {
+				t.Errorf("%s:%d: sleeps; wait for what is to happen, with a bound, or say at the line's end why time is what is tested", path, i+1)
 			}
 		}
 	}
