@@ -10,7 +10,8 @@
 //	local      the node's own store: drafts, publishing, pins, sweeping
 //	chunk      cutting a part into chunks, finding the zero ones
 //	pack       chunks in packs
-//	bucket     a store in a bucket, over gocloud.dev; the only place that knows clouds
+//	bucket     a store in a bucket, over gocloud.dev; the only place that knows clouds;
+//	           below it sealed, which encrypts a store, and storetest, its suite
 //	transfer   Commit's and Fetch's bulk work between local and bucket
 //	seat       the server that runsc talks to as its checkpointgofer
 //	job        the wire between the shim and the gofer process

@@ -29,6 +29,7 @@ type crashDisk struct {
 	osDisk
 	steps int // until the power is cut; negative: never
 	taken int
+	syncs int // files and directories made durable
 	// medium has what survives: by directory, its names and what each leads to.
 	medium map[string]map[string]*node
 	// live has the nodes of what the running system sees.
@@ -97,6 +98,7 @@ func (d *crashDisk) syncFile(path string) error {
 	if err := d.step(); err != nil {
 		return err
 	}
+	d.syncs++
 	data, err := os.ReadFile(path)
 	n := d.at(path, false)
 	n.synced, n.durable = data, true
@@ -107,6 +109,7 @@ func (d *crashDisk) syncDir(path string) error {
 	if err := d.step(); err != nil {
 		return err
 	}
+	d.syncs++
 	entries, err := os.ReadDir(path)
 	if err != nil {
 		return err
@@ -308,5 +311,39 @@ func checkWhole(t *testing.T, snap *Snapshot) {
 		if err != nil || string(data) != "bytes of "+f.name {
 			t.Errorf("%s of a visible snapshot: %q, %v", f.name, data, err)
 		}
+	}
+}
+
+// TestPublishSyncsWhatItMustOnce holds Publish to the number in its
+// documentation, and reading to none.
+func TestPublishSyncsWhatItMustOnce(t *testing.T) {
+	disk := newCrashDisk(-1)
+	s, err := open(filepath.Join(t.TempDir(), "store"), disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := artifacts.NewID(epoch)
+	d, err := s.NewDraft(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fill(t, d)
+	disk.syncs = 0
+	if _, err := d.Publish(dataManifest(id)); err != nil {
+		t.Fatal(err)
+	}
+	// Three files and the manifest; image, recipes, durable and the draft; two.
+	if disk.syncs != 10 {
+		t.Errorf("publish took %d syncs, want 10", disk.syncs)
+	}
+	disk.syncs = 0
+	if _, err := s.Get(id); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.List(); err != nil {
+		t.Fatal(err)
+	}
+	if disk.syncs != 0 {
+		t.Errorf("reading took %d syncs, want none", disk.syncs)
 	}
 }
