@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Command gvisor_sentry is the sandbox's own process: runsc's "boot"
-// subcommand and nothing else. runsc starts it, where it finds it in
+// subcommand, the "umount" that it runs, and nothing else. runsc starts it, where it finds it in
 // gvisor-bin/, instead of starting itself with all that it carries; upstream
 // builds a binary of this name and means to demand it.
 package main
@@ -15,5 +15,9 @@ import (
 )
 
 func main() {
-	cli.Run(&gvisorbinaries.GvisorSentry, map[util.SubCommand]string{new(sentrycmd.Boot): "internal use only"}, nil)
+	const internal = "internal use only"
+	cli.Run(&gvisorbinaries.GvisorSentry, map[util.SubCommand]string{
+		new(sentrycmd.Boot):   internal,
+		new(sentrycmd.Umount): internal,
+	}, nil)
 }
