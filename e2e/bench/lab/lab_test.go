@@ -5,6 +5,7 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -268,5 +269,52 @@ func TestDiskUsageDoesNotCountHoles(t *testing.T) {
 	got, err := DiskUsage(dir)
 	if err != nil || got < 1<<20 || got > 2<<20 {
 		t.Errorf("DiskUsage = %d, %v, want about 1 MiB", got, err)
+	}
+}
+
+func TestTreeDigestSeesEveryChangeButHoles(t *testing.T) {
+	tree := func(change func(dir string) error) string {
+		t.Helper()
+		dir := t.TempDir()
+		write := func(name, content string) error {
+			return os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600)
+		}
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, "d"), 0o755), write("d/f", "content"), write("z", strings.Repeat("\x00", 1<<20)+"end"), change(dir)); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := TreeDigest(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return sum
+	}
+	original := tree(func(string) error { return nil })
+	hole := func(dir string) error {
+		f, err := os.Create(filepath.Join(dir, "z"))
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteAt([]byte("end"), 1<<20)
+		return errors.Join(err, f.Chmod(0o600), f.Close())
+	}
+	if got := tree(hole); got != original {
+		t.Error("a hole changed the digest")
+	}
+	for name, change := range map[string]func(dir string) error{
+		"content": func(dir string) error { return os.WriteFile(filepath.Join(dir, "d/f"), []byte("Content"), 0o600) },
+		"mode":    func(dir string) error { return os.Chmod(filepath.Join(dir, "d/f"), 0o644) },
+		"name":    func(dir string) error { return os.Rename(filepath.Join(dir, "d/f"), filepath.Join(dir, "d/g")) },
+		"size":    func(dir string) error { return os.Truncate(filepath.Join(dir, "z"), 2<<20) },
+		"place": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, "z"), []byte("end"+strings.Repeat("\x00", 1<<20)), 0o600)
+		},
+		"gone": func(dir string) error { return os.Remove(filepath.Join(dir, "d/f")) },
+	} {
+		if tree(change) == original {
+			t.Errorf("%s: the digest is the same", name)
+		}
+	}
+	if _, err := TreeDigest(filepath.Join(t.TempDir(), "absent")); err == nil {
+		t.Error("no error for a directory that is not there")
 	}
 }

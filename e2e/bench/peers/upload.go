@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 
 	"github.com/ateom/ateom/artifacts"
 )
@@ -33,10 +34,11 @@ var uploaders = map[string]string{
 // the workload is frozen.
 func (s *runscSandbox) Commit(ctx context.Context, scope artifacts.Scope) (string, error) {
 	s.commits++
-	key := fmt.Sprintf("%s/%d.tar.zst", s.id, s.commits)
 	if scope == artifacts.Data {
+		key := fmt.Sprintf("%s/%d%s", s.id, s.commits, dataSuffix)
 		return key, s.commitData(ctx, key)
 	}
+	key := fmt.Sprintf("%s/%d.tar.zst", s.id, s.commits)
 	if err := os.RemoveAll(s.image); err != nil {
 		return "", err
 	}
@@ -97,14 +99,24 @@ func (p *runscPeer) PrepareFrom(ctx context.Context, w Workload, id string) (San
 	return &fromBucket{runscSandbox: s.(*runscSandbox), key: id}, nil
 }
 
+// dataSuffix ends the keys of Data commits.
+const dataSuffix = ".data.tar.zst"
+
 // fromBucket is a sandbox that starts from an object in the bucket.
 type fromBucket struct {
 	*runscSandbox
 	key string
 }
 
-// Start downloads the whole object, unpacks it and restores.
+// Start downloads the whole object, unpacks it and restores, or starts anew
+// over the volume.
 func (s *fromBucket) Start(ctx context.Context) error {
+	if strings.HasSuffix(s.key, dataSuffix) {
+		if err := s.peer.shell(ctx, `rclone cat "s3:bench/$KEY" | zstd -dc | tar -xp -C "$DIR"`, "DIR="+s.share, "KEY="+s.key); err != nil {
+			return err
+		}
+		return s.runscSandbox.Start(ctx)
+	}
 	if err := os.MkdirAll(s.image, 0o700); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func example() *Report {
 	resume.ClaimRatio("1 GiB", "ateom", "hand", 0.35)
 	return &Report{
 		Version: "v0.0.1", Started: time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), Took: 90 * time.Second, Quick: true,
-		Machine: roof.Machine{CPU: "Abacus", Cores: 2, Memory: 24 << 30, Kernel: "Linux 6.18", Disk: "ext4", Cgroup: "v2", Runsc: "v1"},
+		Machine: roof.Machine{CPU: "Abacus", Cores: 2, Memory: 24 << 30, Kernel: "Linux 6.18", Disk: "ext4", Cgroup: "v2", Runsc: "v1", Load: 1.5},
 		Roof:    []roof.Rate{{Name: "memcpy", Value: 7.5, Unit: "GB/s"}, {Name: "fsync", Value: 0.02, Unit: "ms"}},
 		Rows:    []Row{pause, resume},
 	}

@@ -93,6 +93,9 @@ func (r *Report) WriteMarkdown(w io.Writer) error {
 	m := r.Machine
 	fmt.Fprintf(b, "Machine: %s, %d cores, %s of memory, %s, %s, cgroup %s; runsc %s.\n\n",
 		m.CPU, m.Cores, Amount(float64(m.Memory), "bytes"), m.Kernel, m.Disk, m.Cgroup, m.Runsc)
+	if busy := m.Busy(); busy != "" {
+		fmt.Fprintf(b, "%s\n\n", busy)
+	}
 	fmt.Fprintf(b, "Peers are measured in one run, interleaved, after a warm-up. Every sample of a Resume is one that was proven: "+
 		"the nonce in memory, a counter and the digests of file and memory are those of before. "+
 		"Ratios are of medians; intervals hold with 95 %% (bootstrap over pairs).\n\n")

@@ -22,6 +22,18 @@ type Machine struct {
 	Disk   string `json:"disk"` // file system type of the measured directory
 	Cgroup string `json:"cgroup"`
 	Runsc  string `json:"runsc"`
+	// Load is the load average of the minute before the run: what others had
+	// this machine do.
+	Load float64 `json:"load"`
+}
+
+// Busy says that others used the machine, or is empty.
+func (m Machine) Busy() string {
+	if m.Load < float64(m.Cores)/2 {
+		return ""
+	}
+	return fmt.Sprintf("The machine was busy: its load was %.1f before the run began. Intervals are wide, and ratios of what two "+
+		"threads could have done at once suffer.", m.Load)
 }
 
 // Describe says what machine this is, for a bench that writes below dir.
@@ -31,6 +43,8 @@ func Describe(dir, runsc string) (Machine, error) {
 	if err := unix.Sysinfo(&info); err != nil {
 		return m, fmt.Errorf("read memory size: %w", err)
 	}
+	const scale = 1 << 16 // SI_LOAD_SHIFT of sysinfo(2)
+	m.Load = float64(info.Loads[0]) / scale
 	m.Memory = int64(info.Totalram) * int64(info.Unit)
 	var name unix.Utsname
 	if err := unix.Uname(&name); err != nil {

@@ -110,7 +110,8 @@ func (c *contestant) commitAsleep(ctx context.Context, k *link.Link) error {
 	return nil
 }
 
-// commit commits once and says how many bytes went over the link.
+// commit commits once and says how many bytes went over the link. It leaves
+// the snapshot's id in c.last.
 func (c *contestant) commit(ctx context.Context, scope artifacts.Scope, k *link.Link) (sample, int64, error) {
 	box, ok := c.box.(peers.Committer)
 	if !ok {
@@ -118,7 +119,8 @@ func (c *contestant) commit(ctx context.Context, scope artifacts.Scope, k *link.
 	}
 	before := k.Sent()
 	took, err := measure(c.peer.Account(), func() error {
-		_, err := box.Commit(ctx, scope)
+		var err error
+		c.last, err = box.Commit(ctx, scope)
 		return err
 	})
 	if err != nil {

@@ -40,6 +40,7 @@ type contestant struct {
 	memory string        // digest of the workload's memory, where the step keeps one
 	others []*contestant // of the same peer, where one sandbox is not enough
 	round  int           // 0 is the warm-up
+	last   string        // id of the last commit
 	series map[string]*report.Series
 	gone   bool
 }
