@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
@@ -64,8 +65,8 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if state := sb.machine.state(); !first && state != Created && state != Running {
 		return nil, fmt.Errorf("add container %s: sandbox is %s: %w", r.GetID(), state, errdefs.ErrFailedPrecondition)
 	}
-	if _, err := sb.container(r.GetID()); err == nil {
-		return nil, fmt.Errorf("create container %s: %w", r.GetID(), errdefs.ErrAlreadyExists)
+	if err := sb.checkID(r.GetID()); err != nil {
+		return nil, err
 	}
 
 	c := &container{
@@ -165,6 +166,21 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	}
 	s.sandbox = sb
 	return sb, true, nil
+}
+
+// checkID refuses an id that the sandbox has, or that runsc could not tell from
+// one that it has: it takes the beginning of an id for the id.
+func (s *sandbox) checkID(id string) error {
+	for _, c := range s.all() {
+		switch {
+		case c.id == id:
+			return fmt.Errorf("create container %s: %w", id, errdefs.ErrAlreadyExists)
+		case strings.HasPrefix(c.id, id) || strings.HasPrefix(id, c.id):
+			return fmt.Errorf("create container %s: sandbox %s has a container %s, and one id must not begin with the other: %w",
+				id, s.id, c.id, errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
 }
 
 // serves says whether sb is still the sandbox of the process: a first Create

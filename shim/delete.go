@@ -17,6 +17,7 @@ import (
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/shim/network"
 )
 
@@ -107,7 +108,11 @@ func (s *sandbox) cleanUp() error {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	_ = os.Remove(s.seatControl()) // what a killed gofer has left
-	if err := os.RemoveAll(s.scratch); err != nil {
+	// runsc keeps a network namespace mounted in its directory.
+	if err := mount.UnmountRecursive(s.runsc.Root, 0); err != nil {
+		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
+	}
+	if err := errors.Join(local.RemoveTree(s.runsc.Root), local.RemoveTree(s.scratch)); err != nil {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	return nil

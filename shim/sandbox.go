@@ -5,6 +5,8 @@ package shim
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -102,7 +104,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	}
 	s.runsc = &runsc.Runsc{
 		Binary:  binary,
-		Root:    filepath.Join(cfg.RunDir, "runsc", namespace),
+		Root:    runscRoot(cfg.RunDir, namespace, id),
 		Flags:   cfg.Flags(),
 		Log:     filepath.Join(s.scratch, "runsc.log"),
 		Starter: reap.Starter{},
@@ -123,6 +125,15 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		log.L.WithField("drafts", swept).Info("removed what a crash had left")
 	}
 	return s, nil
+}
+
+// runscRoot is the directory of runsc's state for one sandbox. It is nobody
+// else's: runsc takes the beginning of a container's id for the id, so that in
+// a common root, deleting "a" could delete "ab". Its name is short because the
+// control socket lies in it, whose path has room for 107 bytes.
+func runscRoot(runDir, namespace, id string) string {
+	sum := sha256.Sum256([]byte(namespace + "/" + id))
+	return filepath.Join(runDir, "runsc", hex.EncodeToString(sum[:8]))
 }
 
 // errKilled is why a verb ends when the sandbox is killed under it.

@@ -16,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/log"
 
+	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
@@ -87,11 +88,21 @@ func leaveNetwork(r *record.Record) error {
 
 func removeFiles(r *record.Record) error {
 	var errs []error
-	for _, dir := range []string{r.Scratch, r.Origin} {
+	dirs := []string{r.Scratch, r.Origin}
+	if r.Scratch != "" {
+		// The root container's: runsc's directory is the sandbox's own, and has a
+		// network namespace mounted in it.
+		if err := mount.UnmountRecursive(r.Root, 0); err != nil {
+			errs = append(errs, fmt.Errorf("unmount below %s: %w", r.Root, err))
+		} else {
+			dirs = append(dirs, r.Root)
+		}
+	}
+	for _, dir := range dirs {
 		if dir == "" {
 			continue
 		}
-		if err := os.RemoveAll(dir); err != nil {
+		if err := local.RemoveTree(dir); err != nil {
 			errs = append(errs, fmt.Errorf("remove files of a dead shim: %w", err))
 		}
 	}
