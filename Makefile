@@ -93,8 +93,9 @@ demo: build tools images ## pause, resume, commit and wake up elsewhere, told as
 	$(GO) run ./e2e/demo
 
 .PHONY: bench
-bench: build tools images ## measure against plain runsc and scripts; ROW=2 runs one row (root)
-	$(GO) run ./e2e/bench $(if $(ROW),-row $(ROW))
+bench: build tools ## measure against plain runsc and scripts, half an hour; ROW=2,4 runs some rows, QUICK=1 measures less often, DOCS=1 rewrites docs/performance.md (root)
+	@e2e/tools/packages aws=awscli rclone=rclone zstd=zstd debootstrap=debootstrap
+	$(GO) run ./e2e/bench $(if $(ROW),-row $(ROW)) $(if $(QUICK),-quick) $(if $(DOCS),-docs docs/performance.md)
 
 ##@ Help
 
