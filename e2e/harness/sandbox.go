@@ -286,3 +286,13 @@ func (task *Task) RunToEnd(t testing.TB) uint32 {
 	}
 	return AwaitExit(t, exited)
 }
+
+// Adopt returns the task that a command has made; it is removed when the test
+// ends.
+func (n *Node) Adopt(t testing.TB, id, logPath string) *Task {
+	t.Helper()
+	task := &Task{Node: n, ID: id, LogPath: logPath}
+	t.Cleanup(func() { task.remove(t) })
+	task.Reload(t)
+	return task
+}

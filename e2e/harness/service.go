@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -59,6 +60,28 @@ func (n *Node) RunService(t testing.TB, c Container) *Service {
 // Serve returns a task that runs a service.
 func (n *Node) Serve(task *Task, network *lab.Net) *Service {
 	return &Service{Task: task, client: lab.NewClient(net.JoinHostPort(network.IP.String(), strconv.Itoa(servicePort)))}
+}
+
+// Wake starts a service container from a snapshot with ctr-ateom run --from.
+// The arguments are left out if the snapshot is to tell them.
+func (n *Node) Wake(t testing.TB, c Container, id, store string, withArgs bool) *Service {
+	t.Helper()
+	n.Want(t, c.Image)
+	name := NewID(t)
+	log := filepath.Join(n.Dir, name+".log")
+	args := []string{
+		"run", "--detach", "--from", id, "--store", store, "--log-uri", "file://" + log,
+		"--with-ns", "network:" + c.Network.Path,
+	}
+	for key, value := range c.Annotations {
+		args = append(args, "--annotation", key+"="+value)
+	}
+	args = append(args, c.Image.Ref, name)
+	if withArgs {
+		args = append(args, c.Args...)
+	}
+	n.Ateom(t, args...)
+	return n.Serve(n.Adopt(t, name, log), c.Network)
 }
 
 // Ask returns what the service says of itself.
