@@ -19,6 +19,7 @@ import (
 	"github.com/containerd/log"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/record"
@@ -69,6 +70,11 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 
+	if decl.store != "" {
+		if _, _, err := sb.cfg.Store(decl.store); err != nil {
+			return nil, fmt.Errorf("annotation %s: %w", annotationStore, err)
+		}
+	}
 	c := &container{
 		id: r.GetID(), bundle: r.GetBundle(), rootfs: filepath.Join(r.GetBundle(), "rootfs"),
 		spec: spec, decl: decl, name: containerName(spec, r.GetID()),
@@ -82,7 +88,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 		sb.cri = underCRI(spec)
 	}
-	if err := record.Write(c.bundle, sb.record(c)); err != nil {
+	if err := record.Write(c.bundle, sb.record(c, "")); err != nil {
 		return nil, err
 	}
 	if err := c.mountRootfs(r.GetRootfs()); err != nil {
@@ -200,17 +206,16 @@ func (s *Service) forget(sb *sandbox) error {
 }
 
 // record describes the container for whoever must clean up after this process.
-func (s *sandbox) record(c *container) *record.Record {
+// paused is what it is paused in, if it is.
+func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 	r := &record.Record{
 		Sandbox: s.id, Runsc: s.runsc.Binary, Root: s.runsc.Root, Flags: s.runsc.Flags,
 		Rootfs: c.rootfs, StateDir: s.cfg.StateDir, Socket: os.Getenv(sandboxid.SocketEnv),
 	}
 	if c.isRoot(s) {
 		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
+		r.Paused = paused
 		s.mu.Lock()
-		if s.paused != nil {
-			r.Paused = s.paused.Manifest.ID
-		}
 		if s.origin != nil && !s.origin.local {
 			r.Origin = s.origin.dir
 		}

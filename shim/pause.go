@@ -183,12 +183,19 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 	if previous != nil {
 		sb.discard(previous.Manifest.ID)
 	}
-	for _, c := range live {
-		if c.isRoot(sb) {
-			if err := record.Write(c.bundle, sb.record(c)); err != nil {
-				log.G(ctx).WithError(err).Warn("note the paused snapshot")
-			}
-		}
+	sb.noteRecord(ctx, snap.Manifest.ID)
+}
+
+// noteRecord writes the root container's record anew. While the sandbox is
+// paused its volumes belong to the snapshot; as soon as it may run again they
+// go on without it, which a crash must find in the record.
+func (s *sandbox) noteRecord(ctx context.Context, paused artifacts.ID) {
+	root, err := s.container(s.id)
+	if err == nil {
+		err = record.Write(root.bundle, s.record(root, paused))
+	}
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("note what the sandbox is paused in")
 	}
 }
 

@@ -52,8 +52,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	defer func() {
 		if err != nil {
 			sb.abandonResume(context.WithoutCancel(ctx), live)
+			sb.noteRecord(ctx, snap.Manifest.ID)
 			_ = sb.machine.move(Paused, Resuming)
-			err = fmt.Errorf("resume sandbox %s; it is still paused, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
+			err = fmt.Errorf("resume sandbox %s; it is paused again, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
 		}
 	}()
 
@@ -64,6 +65,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 		clock.mark("network")
 	}
+	sb.noteRecord(ctx, "")
 	release := sb.use(snap.Manifest.ID)
 	defer release()
 	for _, c := range live {

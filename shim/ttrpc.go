@@ -7,11 +7,13 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
+	"google.golang.org/grpc/status"
 
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
@@ -68,7 +70,7 @@ func guard[Response any](ctx context.Context, f func() (*Response, error)) (r *R
 	defer func() {
 		if p := recover(); p != nil {
 			log.G(ctx).WithField("stack", string(debug.Stack())).Errorf("panic: %v", p)
-			r, err = nil, errgrpc.ToGRPC(fmt.Errorf("%v: %w", p, errdefs.ErrInternal))
+			r, err = nil, toStatus(fmt.Errorf("%v: %w", p, errdefs.ErrInternal))
 		}
 	}()
 	return reply(f())
@@ -77,9 +79,17 @@ func guard[Response any](ctx context.Context, f func() (*Response, error)) (r *R
 // reply turns an error into its gRPC status.
 func reply[Response any](r *Response, err error) (*Response, error) {
 	if err != nil {
-		return nil, errgrpc.ToGRPC(err)
+		return nil, toStatus(err)
 	}
 	return r, nil
+}
+
+// toStatus makes one status of an error: the code of the first errdefs class
+// in it, and its text as one line. errgrpc alone would send every branch of an
+// error with several causes as a sentence of its own.
+func toStatus(err error) error {
+	code := status.Code(errgrpc.ToGRPC(errdefs.Resolve(err)))
+	return status.Error(code, strings.ReplaceAll(err.Error(), "\n", "; "))
 }
 
 // onWire is a snapshot service whose errors are gRPC status codes.

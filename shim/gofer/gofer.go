@@ -179,22 +179,25 @@ type Error struct{ Code, Message string }
 func (e *Error) Error() string { return e.Message }
 
 func (e *Error) Unwrap() error {
-	switch e.Code {
-	case "not_found":
-		return errdefs.ErrNotFound
-	case "already_exists":
-		return errdefs.ErrAlreadyExists
-	case "invalid_argument":
-		return errdefs.ErrInvalidArgument
-	case "failed_precondition":
-		return errdefs.ErrFailedPrecondition
-	case "unavailable":
-		return errdefs.ErrUnavailable
-	case "data_loss":
-		return errdefs.ErrDataLoss
-	case "permission_denied":
-		return errdefs.ErrPermissionDenied
-	default:
-		return errdefs.ErrInternal
+	if class, ok := classes[e.Code]; ok {
+		return class
 	}
+	return errdefs.ErrInternal
+}
+
+// classes are the words of job.Event.Code.
+var classes = map[string]error{
+	"not_found":           errdefs.ErrNotFound,
+	"already_exists":      errdefs.ErrAlreadyExists,
+	"invalid_argument":    errdefs.ErrInvalidArgument,
+	"failed_precondition": errdefs.ErrFailedPrecondition,
+	"unavailable":         errdefs.ErrUnavailable,
+	"data_loss":           errdefs.ErrDataLoss,
+	"permission_denied":   errdefs.ErrPermissionDenied,
+	"unauthenticated":     errdefs.ErrUnauthenticated,
+	"not_implemented":     errdefs.ErrNotImplemented,
+	"resource_exhausted":  errdefs.ErrResourceExhausted,
+	"aborted":             errdefs.ErrAborted,
+	"canceled":            context.Canceled,
+	"deadline_exceeded":   context.DeadlineExceeded,
 }
