@@ -26,9 +26,10 @@ type inventory map[string]bool
 // ends of processes that were killed are not instantaneous.
 const leakLimit = 5 * time.Second
 
-// compare returns an error that lists what is there now and was not before.
-func (before inventory) compare(r *room) error {
-	deadline := time.Now().Add(leakLimit)
+// compare returns an error that lists what is there now and was not before,
+// and is not gone within limit.
+func (before inventory) compare(r *room, limit time.Duration) error {
+	deadline := time.Now().Add(limit)
 	for {
 		now, err := takeInventory(r)
 		if err != nil {
@@ -41,13 +42,13 @@ func (before inventory) compare(r *room) error {
 			}
 		}
 		if len(left) == 0 {
-			return removeCgroups(r)
+			return nil
 		}
 		if time.Now().After(deadline) {
 			slices.Sort(left)
 			return fmt.Errorf("the tests left behind:\n  %s", strings.Join(left, "\n  "))
 		}
-		time.Sleep(20 * time.Millisecond)
+		time.Sleep(pollPeriod)
 	}
 }
 

@@ -67,5 +67,5 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	return code, errors.Join(here.shared.close(), before.compare(here))
+	return code, errors.Join(here.shared.close(), before.compare(here, leakLimit), removeCgroups(here))
 }
