@@ -47,7 +47,7 @@ images: packages ## make the root filesystems that the tests run in, cached
 
 .PHONY: packages
 packages:
-	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler zstd=zstd
+	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler zstd=zstd mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs
 
 .PHONY: generate
 generate: packages ## regenerate protobuf code and Bazel's files

@@ -30,8 +30,6 @@ type crashDisk struct {
 	steps int // until the power is cut; negative: never
 	taken int
 	syncs int // files and directories made durable
-	// medium has what survives: by directory, its names and what each leads to.
-	medium map[string]map[string]*node
 	// live has the nodes of what the running system sees.
 	live map[string]*node
 }

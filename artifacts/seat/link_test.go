@@ -77,7 +77,7 @@ func (w *pacedWriter) Write(p []byte) (int, error) {
 	w.n += n
 	w.link.sent.Add(int64(n))
 	if w.link.rate > 0 {
-		time.Sleep(time.Duration(w.n)*time.Second/time.Duration(w.link.rate) - time.Since(w.start))
+		time.Sleep(time.Duration(w.n)*time.Second/time.Duration(w.link.rate) - time.Since(w.start)) // a slow link is what is tested
 	}
 	return n, err
 }
