@@ -10,7 +10,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -48,7 +50,12 @@ const rounds = 3
 // Measure returns the roof for a bench that writes below dir and runs runsc.
 // It takes about ten seconds and leaves nothing behind.
 func Measure(ctx context.Context, dir, runsc string) ([]Rate, error) {
-	b := content(block)
+	return measure(ctx, dir, runsc, block)
+}
+
+// measure measures over size bytes.
+func measure(ctx context.Context, dir, runsc string, size int) ([]Rate, error) {
+	b := content(size)
 	var rates []Rate
 	cpu := []struct {
 		name string
@@ -69,7 +76,7 @@ func Measure(ctx context.Context, dir, runsc string) ([]Rate, error) {
 		if err != nil {
 			return nil, fmt.Errorf("measure %s: %w", c.name, err)
 		}
-		rates = append(rates, Rate{c.name, block / best.Seconds() / 1e9, "GB/s"})
+		rates = append(rates, Rate{c.name, float64(size) / best.Seconds() / 1e9, "GB/s"})
 	}
 	small := []struct {
 		name string
@@ -189,13 +196,11 @@ func reading(path string) func() error {
 
 func drain(f *os.File) error {
 	b := make([]byte, 1<<20)
-	var sum int64
-	for sum < block {
-		n, err := f.Read(b)
-		if err != nil {
+	for {
+		if _, err := f.Read(b); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
 			return err
 		}
-		sum += int64(n)
 	}
-	return nil
 }

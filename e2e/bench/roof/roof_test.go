@@ -11,9 +11,12 @@ import (
 	"time"
 )
 
+// testSize is enough to tell a rate and little enough to be quick.
+const testSize = 16 << 20
+
 func TestMeasureGivesPlausibleRatesAndCleansUp(t *testing.T) {
 	dir := t.TempDir()
-	rates, err := Measure(t.Context(), dir, "/bin/true")
+	rates, err := measure(t.Context(), dir, "/bin/true", testSize)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,8 +40,8 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	start := time.Now()
-	if _, err := Measure(ctx, t.TempDir(), "/bin/true"); !errors.Is(err, context.Canceled) {
-		t.Errorf("Measure = %v, want %v", err, context.Canceled)
+	if _, err := measure(ctx, t.TempDir(), "/bin/true", testSize); !errors.Is(err, context.Canceled) {
+		t.Errorf("measure = %v, want %v", err, context.Canceled)
 	}
 	if took := time.Since(start); took > 30*time.Second {
 		t.Errorf("took %v", took)
@@ -46,7 +49,7 @@ func TestMeasureEndsWithItsContext(t *testing.T) {
 }
 
 func TestMeasureNamesWhatFailed(t *testing.T) {
-	_, err := Measure(t.Context(), "/nonexistent", "/bin/true")
+	_, err := measure(t.Context(), "/nonexistent", "/bin/true", testSize)
 	if err == nil {
 		t.Fatal("no error for a directory that does not exist")
 	}
