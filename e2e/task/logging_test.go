@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/pkg/cio"
+	"github.com/containerd/containerd/v2/pkg/oci"
 
 	"github.com/ateom/ateom/e2e/harness"
 )
@@ -62,10 +63,25 @@ func TestOutputGoesToALoggingBinary(t *testing.T) {
 }
 
 func TestOutputGoesToALogFile(t *testing.T) {
-	t.Parallel()
-	task := harness.Shared(t).Run(t, harness.Container{Args: []string{"sh", "-c", "echo out; echo err >&2; echo end"}})
-	task.AwaitLog(t, "end\n")
-	if got, want := task.Log(t), "out\nerr\nend\n"; got != want {
-		t.Errorf("log %q, want %q", got, want)
+	for _, terminal := range []bool{false, true} {
+		t.Run(fmt.Sprint("terminal ", terminal), func(t *testing.T) {
+			t.Parallel()
+			path := filepath.Join(t.TempDir(), "log")
+			c := harness.Container{
+				Args: []string{"sh", "-c", "echo out; echo err >&2; echo end"},
+				IO:   cio.LogFile(path),
+			}
+			want := "out\nerr\nend\n"
+			if terminal {
+				c.Opts, c.IO = []oci.SpecOpts{oci.WithTTY}, cio.TerminalLogURI(&url.URL{Scheme: "file", Path: path})
+				want = "out\r\nerr\r\nend\r\n"
+			}
+			task := harness.Shared(t).Run(t, c)
+			task.LogPath = path
+			task.AwaitLog(t, want)
+			if got := task.Log(t); got != want {
+				t.Errorf("log %q, want %q", got, want)
+			}
+		})
 	}
 }
