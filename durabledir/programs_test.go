@@ -23,7 +23,7 @@ import (
 )
 
 // Real programs over a captured and restored volume. Each test needs only what
-// Debian has; programs that a machine lacks are not in the table.
+// Debian has, and `make packages` installs.
 func TestRealProgramsFindTheirVolumeAgain(t *testing.T) {
 	for _, test := range []struct {
 		program string
@@ -35,7 +35,7 @@ func TestRealProgramsFindTheirVolumeAgain(t *testing.T) {
 		{postgresBin("initdb"), postgresCluster},
 	} {
 		if _, err := exec.LookPath(test.program); err != nil {
-			t.Logf("not here: %v", err)
+			t.Errorf("%v; make packages installs it", err)
 			continue
 		}
 		t.Run(filepath.Base(test.program), test.run)

@@ -203,7 +203,7 @@ func places(t *testing.T) []place {
 func mountLoop(t *testing.T, kind string) (dir string, ok bool) {
 	t.Helper()
 	if _, err := exec.LookPath("mkfs." + kind); err != nil {
-		return "", false
+		t.Fatalf("%v; make packages installs it", err)
 	}
 	image := filepath.Join(t.TempDir(), kind)
 	f, err := os.Create(image)

@@ -13,6 +13,7 @@ import (
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/durabledir"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
@@ -54,6 +55,8 @@ func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Re
 		parts[part.Name] = part
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	var links durabledir.Links
+	defer links.Close()
 	warnings := make([][]string, len(r.Volumes))
 	for i, v := range r.Volumes {
 		part, ok := parts[artifacts.DurablePrefix+v.Name]
@@ -63,7 +66,7 @@ func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Re
 		}
 		p.grow(part.Size)
 		group.Go(func() (err error) {
-			warnings[i], err = fetchVolume(ctx, s, m.ID, part, v, p)
+			warnings[i], err = fetchVolume(ctx, s, m.ID, part, v, &links, p)
 			return err
 		})
 	}
@@ -81,7 +84,10 @@ func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Re
 	if err := group.Wait(); err != nil {
 		return nil, err
 	}
-	var all []string
+	all, err := links.Join()
+	if err != nil {
+		return nil, err
+	}
 	for _, part := range m.Parts {
 		volume, ok := part.Durable()
 		if ok && !requested(r.Volumes, volume) {

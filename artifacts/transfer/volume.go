@@ -21,13 +21,14 @@ import (
 
 // fetchVolume restores a volume from its object while the object arrives. The
 // directory exists and is empty; after an error the caller empties it again.
-func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, p *Meter) ([]string, error) {
+// Files that it shares with other volumes are noted in links.
+func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, links *durabledir.Links, p *Meter) ([]string, error) {
 	a, err := openArchive(ctx, s, id, part)
 	if err != nil {
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
 	defer a.Close()
-	report, err := durabledir.Restore(ctx, &meteredReader{ctx: ctx, r: a, p: p}, v.Path, durabledir.RestoreOptions{MaxArchive: part.Size})
+	report, err := durabledir.Restore(ctx, &meteredReader{ctx: ctx, r: a, p: p}, v.Path, durabledir.RestoreOptions{MaxArchive: part.Size, Links: links})
 	if checkErr := a.Check(); checkErr != nil && (err == nil || errors.Is(checkErr, errdefs.ErrDataLoss)) {
 		err = checkErr
 	}
