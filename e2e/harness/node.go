@@ -139,7 +139,10 @@ func (n *Node) boot() error {
 	}
 	defer logs.Close()
 	n.cmd = exec.Command(binary, "--config", daemonConfigPath(n.Dir))
-	n.cmd.Env = append(os.Environ(), "ATEOM_CONFIG="+n.ConfigPath(), "PATH="+bin+":"+os.Getenv("PATH"))
+	// containerd unpacks the checkpoint images that tasks start from into
+	// XDG_RUNTIME_DIR and leaves them there.
+	n.cmd.Env = append(os.Environ(),
+		"ATEOM_CONFIG="+n.ConfigPath(), "PATH="+bin+":"+os.Getenv("PATH"), "XDG_RUNTIME_DIR="+n.Dir)
 	n.cmd.Stdout, n.cmd.Stderr = logs, logs
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start containerd: %w", err)

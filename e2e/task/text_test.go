@@ -56,3 +56,11 @@ type exitError struct {
 func (e *exitError) Error() string {
 	return fmt.Sprintf("%q ended with exit code %d: %s", e.script, e.code, e.stderr)
 }
+
+// moreLines says that a log has fewer lines than wanted.
+func moreLines(log string, want int) error {
+	if got := strings.Count(log, "\n"); got < want {
+		return fmt.Errorf("the log has %d lines, want %d", got, want)
+	}
+	return nil
+}
