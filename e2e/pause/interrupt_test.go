@@ -1,0 +1,98 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pause
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/containerd/containerd/v2/client"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// How long containerd waits for the answers to what it asks by itself.
+const (
+	stateLimit = 2 * time.Second
+	pidsLimit  = 5 * time.Second
+)
+
+// startPause begins to pause a service of 256 MiB and returns when pages are
+// being written.
+func startPause(t *testing.T, n *harness.Node) (s *harness.Service, paused <-chan error) {
+	t.Helper()
+	s = n.RunService(t, harness.ServiceContainer(harness.NewNetwork(t), 256, nil))
+	done := make(chan error, 1)
+	ctx := n.Context(t)
+	go func() { done <- s.Pause(ctx) }()
+	harness.Eventually(t, func() error {
+		files, err := filepath.Glob(filepath.Join(n.Config.StateDir, "drafts", "*", "image", "pages.img"))
+		if err == nil && len(files) == 0 {
+			err = fmt.Errorf("no pages are being written")
+		}
+		return err
+	})
+	return s, done
+}
+
+func TestQueriesAreAnsweredDuringAPause(t *testing.T) {
+	t.Parallel()
+	n := harness.NewNode(t, harness.Config{})
+	s, paused := startPause(t, n)
+	ctx := n.Context(t)
+	for _, q := range []struct {
+		name  string
+		limit time.Duration
+		ask   func(context.Context) error
+	}{
+		{"State", stateLimit, func(ctx context.Context) error { _, err := s.Status(ctx); return err }},
+		{"Pids", pidsLimit, func(ctx context.Context) error { _, err := s.Pids(ctx); return err }},
+	} {
+		began := time.Now()
+		if err := q.ask(ctx); err != nil {
+			t.Errorf("%s: %v", q.name, err)
+		}
+		if took := time.Since(began); took > q.limit {
+			t.Errorf("%s took %s, more than %s", q.name, took, q.limit)
+		}
+	}
+	if err := <-paused; err != nil {
+		t.Fatal(err)
+	}
+	s.WantState(t, client.Paused)
+}
+
+func TestKillWinsOverAPause(t *testing.T) {
+	t.Parallel()
+	n := harness.NewNode(t, harness.Config{})
+	s, paused := startPause(t, n)
+	began := time.Now()
+	if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
+		t.Errorf("exit code %d, want 137", code)
+	}
+	if took := time.Since(began); took > pidsLimit {
+		t.Errorf("the kill took %s, more than %s", took, pidsLimit)
+	}
+	if err := <-paused; err == nil {
+		t.Log("the pause was done before the kill")
+	}
+	s.WantState(t, client.Stopped)
+	if _, err := s.Delete(n.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	if left := s.Processes(t); len(left) > 0 {
+		t.Errorf("processes left: %q", left)
+	}
+	for _, dir := range []string{"drafts", "snapshots"} {
+		entries, err := os.ReadDir(filepath.Join(n.Config.StateDir, dir))
+		if err != nil || len(entries) > 0 {
+			t.Errorf("%s of the killed sandbox: %v, %v", dir, entries, err)
+		}
+	}
+}
