@@ -320,6 +320,17 @@ func privateDir(t testing.TB) string {
 // has not yet.
 func readStatus(t testing.TB, path string) job.SeatStatus {
 	t.Helper()
+	return awaitStatus(t, path, func(st *job.SeatStatus) error {
+		if !st.Ended {
+			return errors.New("the gofer still runs")
+		}
+		return nil
+	})
+}
+
+// awaitStatus returns the status at path as soon as check has nothing against it.
+func awaitStatus(t testing.TB, path string, check func(*job.SeatStatus) error) job.SeatStatus {
+	t.Helper()
 	var st job.SeatStatus
 	if err := poll(30*time.Second, func() error {
 		body, err := os.ReadFile(path)
@@ -329,10 +340,7 @@ func readStatus(t testing.TB, path string) job.SeatStatus {
 		if err := json.Unmarshal(body, &st); err != nil {
 			return err
 		}
-		if !st.Ended {
-			return errors.New("the gofer still runs")
-		}
-		return nil
+		return check(&st)
 	}); err != nil {
 		t.Fatalf("status %s: %v", path, err)
 	}

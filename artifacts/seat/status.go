@@ -135,7 +135,12 @@ func (s *status) pace(p job.Pace) {
 }
 
 func (s *status) complete(part string) {
-	s.change(true, func(now *job.SeatStatus) { now.Parts = append(now.Parts, part) })
+	s.change(true, func(now *job.SeatStatus) {
+		// A peer may read the end of a part more than once.
+		if !slices.Contains(now.Parts, part) {
+			now.Parts = append(now.Parts, part)
+		}
+	})
 }
 
 func (s *status) warn(format string, a ...any) {
