@@ -99,19 +99,25 @@ func LastLine(output string) string {
 // pollPeriod is between two looks at what changes by itself.
 const pollPeriod = 5 * time.Millisecond
 
-// Eventually calls check until it returns nil; after Limit its error fails the
-// test.
-func Eventually(t testing.TB, check func() error) {
-	t.Helper()
+// Poll calls check until it returns nil; after Limit it returns check's error.
+func Poll(check func() error) error {
 	deadline := time.Now().Add(Limit)
 	for {
 		err := check()
 		if err == nil {
-			return
+			return nil
 		}
 		if time.Now().After(deadline) {
-			t.Fatal(fmt.Errorf("not within %s: %w", Limit, err))
+			return fmt.Errorf("not within %s: %w", Limit, err)
 		}
 		time.Sleep(pollPeriod)
+	}
+}
+
+// Eventually is Poll for the goroutine of a test, which fails if check does.
+func Eventually(t testing.TB, check func() error) {
+	t.Helper()
+	if err := Poll(check); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -4,11 +4,11 @@
 package programs
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/containerd/containerd/v2/client"
 
@@ -43,10 +43,12 @@ func TestACommitOutlivesContainerd(t *testing.T) {
 // stopDuringUpload kills the node's containerd when the first pack is in the
 // store in dir.
 func stopDuringUpload(n *harness.Node, dir string) error {
-	for deadline := time.Now().Add(harness.Limit); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if packs, err := filepath.Glob(filepath.Join(dir, "packs", "*", "*")); err != nil || len(packs) > 0 {
-			return n.Stop(syscall.SIGKILL)
+	err := harness.Poll(func() error {
+		packs, err := filepath.Glob(filepath.Join(dir, "packs", "*", "*"))
+		if err == nil && len(packs) == 0 {
+			err = fmt.Errorf("no pack came to %s", dir)
 		}
-	}
-	return fmt.Errorf("no pack came to %s within %s", dir, harness.Limit)
+		return err
+	})
+	return errors.Join(err, n.Stop(syscall.SIGKILL))
 }
