@@ -17,6 +17,9 @@ import (
 // stageEnv tells this program's processes apart: the outermost has none.
 const stageEnv = "ATEOM_E2E_STAGE"
 
+// dirEnv names the run's directory.
+const dirEnv = "ATEOM_E2E_DIR"
+
 const (
 	// stageInit is process 1 of the namespaces: it starts the tests and reaps.
 	stageInit = "init"
@@ -49,20 +52,27 @@ func self(stage string) *exec.Cmd {
 	return cmd
 }
 
-// outermost makes the namespaces.
-func outermost() (int, error) {
+// outermost makes the run's directory and namespaces, and sees to it that
+// neither files nor cgroups stay, however the tests end.
+func outermost() (code int, err error) {
 	if os.Geteuid() != 0 {
 		return 1, errors.New("enter namespaces: want root: runsc, mounts and network namespaces need it")
 	}
+	dir, err := os.MkdirTemp("", "ae")
+	if err != nil {
+		return 1, err
+	}
+	defer func() { err = errors.Join(err, removeCgroups(newRoom(dir)), os.RemoveAll(dir)) }()
 	// Pdeathsig follows the thread that made the process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	cmd := self(stageInit)
+	cmd.Env = append(cmd.Env, dirEnv+"="+dir)
 	cmd.SysProcAttr = &unix.SysProcAttr{
 		Cloneflags: unix.CLONE_NEWPID | unix.CLONE_NEWNS | unix.CLONE_NEWNET,
 		Pdeathsig:  unix.SIGKILL,
 	}
-	err := cmd.Run()
+	err = cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) {
 		return max(1, exit.ExitCode()), nil

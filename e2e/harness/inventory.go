@@ -149,13 +149,23 @@ func cgroups(r *room) ([]string, error) {
 	return out, nil
 }
 
-// removeCgroups removes the empty parents.
+// removeCgroups removes the parents with all that is in them, which must be
+// without processes.
 func removeCgroups(r *room) error {
 	parents, err := cgroupParents(r)
-	for _, parent := range parents {
-		err = errors.Join(err, ignoreMissing(os.Remove(parent)))
+	if err != nil {
+		return err
 	}
-	return err
+	children, err := cgroups(r)
+	if err != nil {
+		return err
+	}
+	// What was listed later lies deeper.
+	var errs []error
+	for _, dir := range slices.Backward(append(parents, children...)) {
+		errs = append(errs, ignoreMissing(os.Remove(dir)))
+	}
+	return errors.Join(errs...)
 }
 
 // interfaces lists the network interfaces: the hosts' ends of namespaces' links.

@@ -9,8 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"github.com/ateom/ateom/e2e/bench/lab"
 )
 
 // A room is what belongs to one run of a package of tests.
@@ -23,6 +21,10 @@ type room struct {
 	word string
 	// shared is the node of Shared.
 	shared lazyNode
+}
+
+func newRoom(dir string) *room {
+	return &room{dir: dir, word: "e2e-" + filepath.Base(dir)}
 }
 
 // here is the room of this process.
@@ -48,12 +50,8 @@ func Run(m *testing.M) int {
 }
 
 func runTests(m *testing.M) (code int, err error) {
-	dir, err := os.MkdirTemp("", "ae")
-	if err != nil {
-		return 1, err
-	}
-	here = &room{dir: dir, word: "e2e-" + filepath.Base(dir)}
-	defer func() { err = errors.Join(err, lab.UnmountBelow(dir), os.RemoveAll(dir)) }()
+	dir := os.Getenv(dirEnv)
+	here = newRoom(dir)
 	if err := os.Setenv("TMPDIR", filepath.Join(dir, "tmp")); err != nil {
 		return 1, err
 	}
@@ -67,5 +65,5 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	return code, errors.Join(here.shared.close(), before.compare(here, leakLimit), removeCgroups(here))
+	return code, errors.Join(here.shared.close(), before.compare(here, leakLimit))
 }
