@@ -89,7 +89,7 @@ func (s *sandbox) resolveStore(name string) (job.Store, error) {
 	if err != nil {
 		return job.Store{}, err
 	}
-	return job.Store{Name: found, URL: st.URL, Env: st.Env}, nil
+	return st.Open(found)
 }
 
 // A commitResult is a Commit that is safe in its store.

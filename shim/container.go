@@ -17,9 +17,11 @@ type container struct {
 	name   string // what probes and volumes call it
 	bundle string
 	rootfs string
-	spec   *specs.Spec
-	decl   *declaration
-	init   *process
+	// mounted says that rootfs is a mount of the shim's own making.
+	mounted bool
+	spec    *specs.Spec
+	decl    *declaration
+	init    *process
 
 	mu    sync.Mutex
 	execs map[string]*execution

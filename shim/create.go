@@ -88,13 +88,18 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 		sb.cri = underCRI(spec)
 	}
+	if len(r.GetRootfs()) == 0 && filepath.IsAbs(spec.Root.Path) {
+		c.rootfs = spec.Root.Path // a directory of the user's
+	} else {
+		c.mounted = true
+	}
 	if err := record.Write(c.bundle, sb.record(c, "")); err != nil {
 		return nil, err
 	}
 	if err := c.mountRootfs(r.GetRootfs()); err != nil {
 		return nil, err
 	}
-	undo.add("unmount rootfs", func(context.Context) error { return mount.UnmountRecursive(c.rootfs, 0) })
+	undo.add("unmount rootfs", func(context.Context) error { return c.unmountRootfs() })
 	if first {
 		if err := sb.settleVolumes(&undo); err != nil {
 			return nil, err
@@ -210,7 +215,10 @@ func (s *Service) forget(sb *sandbox) error {
 func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 	r := &record.Record{
 		Sandbox: s.id, Runsc: s.runsc.Binary, Root: s.runsc.Root, Flags: s.runsc.Flags,
-		Rootfs: c.rootfs, StateDir: s.cfg.StateDir, Socket: os.Getenv(sandboxid.SocketEnv),
+		StateDir: s.cfg.StateDir, Socket: os.Getenv(sandboxid.SocketEnv),
+	}
+	if c.mounted {
+		r.Rootfs = c.rootfs
 	}
 	if c.isRoot(s) {
 		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
@@ -225,8 +233,11 @@ func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 }
 
 // mountRootfs mounts what containerd prepared; an empty list means that the
-// bundle's rootfs is there already.
+// bundle's rootfs, or a directory of the user's, is there already.
 func (c *container) mountRootfs(mounts []*types.Mount) error {
+	if !c.mounted {
+		return nil
+	}
 	if err := os.Mkdir(c.rootfs, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
 		return fmt.Errorf("make rootfs: %w", err)
 	}
@@ -235,6 +246,17 @@ func (c *container) mountRootfs(mounts []*types.Mount) error {
 		if err := one.Mount(c.rootfs); err != nil {
 			return errors.Join(fmt.Errorf("mount rootfs: %w", err), mount.UnmountRecursive(c.rootfs, 0))
 		}
+	}
+	return nil
+}
+
+// unmountRootfs undoes mountRootfs.
+func (c *container) unmountRootfs() error {
+	if !c.mounted {
+		return nil
+	}
+	if err := mount.UnmountRecursive(c.rootfs, 0); err != nil {
+		return fmt.Errorf("unmount rootfs of %s: %w", c.id, err)
 	}
 	return nil
 }

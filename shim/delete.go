@@ -77,8 +77,8 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		sb.endLife()
 	}
 	c.init.closeStreams()
-	if err := mount.UnmountRecursive(c.rootfs, 0); err != nil {
-		return fmt.Errorf("unmount rootfs of %s: %w", c.id, err)
+	if err := c.unmountRootfs(); err != nil {
+		return err
 	}
 	if sb.remove(c) > 0 {
 		return nil

@@ -87,7 +87,9 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 		if err != nil {
 			return fmt.Errorf("start from snapshot %s: %w", id, err)
 		}
-		o.store = job.Store{Name: name, URL: st.URL, Env: st.Env}
+		if o.store, err = st.Open(name); err != nil {
+			return fmt.Errorf("start from snapshot %s: %w", id, err)
+		}
 	}
 	o.manifest = &artifacts.Manifest{ID: id}
 	return nil

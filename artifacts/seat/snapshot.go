@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/artifacts/transfer"
 )
 
 // A snapshot is what a restore reads: a directory, and for its pages maybe a
@@ -37,23 +38,12 @@ func openSnapshot(ctx context.Context, seat *job.Seat, st *status) (*snapshot, e
 	}
 	s := &snapshot{root: root, seat: seat, status: st}
 	if seat.Store.URL != "" {
-		if s.store, err = openStore(ctx, seat.Store); err != nil {
+		if s.store, err = transfer.OpenStore(ctx, seat.Store); err != nil {
 			root.Close()
 			return nil, err
 		}
 	}
 	return s, nil
-}
-
-// openStore opens a store, which tries again what is worth it, with its own
-// credentials: they come with the seat and go no further than this process.
-func openStore(ctx context.Context, s job.Store) (bucket.Store, error) {
-	for name, value := range s.Env {
-		if err := os.Setenv(name, value); err != nil {
-			return nil, fmt.Errorf("open store %s: set %s: %w", s.Name, name, err)
-		}
-	}
-	return bucket.Open(ctx, s.URL)
 }
 
 func (s *snapshot) close() {

@@ -30,7 +30,7 @@ var rules = []rule{
 	{"artifacts/pack", []string{"artifacts"}},
 	{"artifacts/bucket/...", []string{"artifacts", "artifacts/bucket/..."}},
 	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket/...", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
-	{"artifacts/seat/...", []string{"artifacts", "artifacts/bucket", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/seat/..."}},
+	{"artifacts/seat/...", []string{"artifacts", "artifacts/bucket", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/seat/...", "artifacts/transfer"}},
 	{"durabledir/...", []string{"artifacts", "durabledir/..."}},
 	{"runsc", nil},
 	{"proto/...", nil},

@@ -66,6 +66,9 @@ func removeSocket(r *record.Record) error {
 }
 
 func unmount(r *record.Record) error {
+	if r.Rootfs == "" {
+		return nil
+	}
 	if err := mount.UnmountRecursive(r.Rootfs, 0); err != nil {
 		return fmt.Errorf("unmount %s: %w", r.Rootfs, err)
 	}

@@ -74,6 +74,9 @@ type Store struct {
 	// Env is set for the process that opens the store, for credentials that
 	// differ between stores.
 	Env map[string]string `toml:"env"`
+	// KeyFile holds the age secret key that everything in the store is
+	// encrypted with; empty means that nothing is. Losing it loses the data.
+	KeyFile string `toml:"key-file"`
 }
 
 // Default returns the configuration that an empty file means.
@@ -173,6 +176,9 @@ func (c *Config) resolve() error {
 		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
 	}
 	for name, s := range c.Stores {
+		if s.KeyFile != "" && !filepath.IsAbs(s.KeyFile) {
+			return fmt.Errorf("stores.%s.key-file: want an absolute path, got %q: %w", name, s.KeyFile, errdefs.ErrInvalidArgument)
+		}
 		if s.URL == "" {
 			return fmt.Errorf("stores.%s.url: missing: %w", name, errdefs.ErrInvalidArgument)
 		}

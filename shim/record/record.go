@@ -33,7 +33,8 @@ type Record struct {
 	Runsc string   `json:"runsc"`
 	Root  string   `json:"root"`
 	Flags []string `json:"flags,omitempty"`
-	// Rootfs is where the container's root file system is mounted.
+	// Rootfs is where the shim has mounted the container's root file system;
+	// empty if it has not.
 	Rootfs string `json:"rootfs"`
 	// Socket is the address that the shim served.
 	Socket string `json:"socket,omitempty"`

@@ -6,7 +6,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/containerd/errdefs"
 
@@ -85,12 +84,11 @@ type BucketStore struct {
 // openBucket opens a store. Its environment becomes the process's own: SDKs
 // read their credentials from there, once.
 func openBucket(ctx context.Context, name string, cfg config.Store) (*BucketStore, error) {
-	for key, value := range cfg.Env {
-		if err := os.Setenv(key, value); err != nil {
-			return nil, fmt.Errorf("open store %s: set the environment variable %s: %w", name, key, err)
-		}
+	st, err := cfg.Open(name)
+	if err != nil {
+		return nil, err
 	}
-	s, err := bucket.Open(ctx, cfg.URL)
+	s, err := transfer.OpenStore(ctx, st)
 	if err != nil {
 		return nil, err // which names the store
 	}
