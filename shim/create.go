@@ -5,7 +5,6 @@ package shim
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -13,15 +12,10 @@ import (
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	"github.com/containerd/containerd/api/types"
-	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
-	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/sandboxid"
 	"github.com/ateom/ateom/shim/stdio"
@@ -232,60 +226,6 @@ func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 	return r
 }
 
-// mountRootfs mounts what containerd prepared; an empty list means that the
-// bundle's rootfs, or a directory of the user's, is there already.
-func (c *container) mountRootfs(mounts []*types.Mount) error {
-	if !c.mounted {
-		return nil
-	}
-	if err := os.Mkdir(c.rootfs, 0o711); err != nil && !errors.Is(err, os.ErrExist) {
-		return fmt.Errorf("make rootfs: %w", err)
-	}
-	for _, m := range mounts {
-		one := mount.Mount{Type: m.GetType(), Source: m.GetSource(), Options: m.GetOptions(), Target: m.GetTarget()}
-		if err := one.Mount(c.rootfs); err != nil {
-			return errors.Join(fmt.Errorf("mount rootfs: %w", err), mount.UnmountRecursive(c.rootfs, 0))
-		}
-	}
-	return nil
-}
-
-// unmountRootfs undoes mountRootfs.
-func (c *container) unmountRootfs() error {
-	if !c.mounted {
-		return nil
-	}
-	if err := mount.UnmountRecursive(c.rootfs, 0); err != nil {
-		return fmt.Errorf("unmount rootfs of %s: %w", c.id, err)
-	}
-	return nil
-}
-
-// settleNetwork reads what gVisor is about to take from the network namespace,
-// and makes one where the spec wants a new one.
-func (s *sandbox) settleNetwork(spec *specs.Spec) (err error) {
-	ns := netns(spec)
-	if ns == nil {
-		return nil // the host's
-	}
-	if ns.Path == "" {
-		// What a crash left under the same name is of no use to anybody.
-		if err := network.Remove(s.ownNetns()); err != nil {
-			return err
-		}
-		if err := network.New(s.ownNetns()); err != nil {
-			return err
-		}
-		ns.Path = s.ownNetns()
-	}
-	s.netns = ns.Path
-	s.network, err = network.Read(s.netns)
-	return err
-}
-
-// ownNetns is where the network namespace is bound that the shim makes.
-func (s *sandbox) ownNetns() string { return filepath.Join(s.scratch, "netns") }
-
 // createContainer runs runsc create with the container's streams, and returns
 // the pid of the sandbox's process.
 func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, err error) {
@@ -316,26 +256,4 @@ func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, e
 func (c *container) io() runsc.IO {
 	st := c.init.streams
 	return runsc.IO{Stdin: st.Stdin, Stdout: st.Stdout, Stderr: st.Stderr}
-}
-
-// An undoList takes back what was done, last thing first.
-type undoList []undoStep
-
-type undoStep struct {
-	what string
-	do   func(context.Context) error
-}
-
-func (l *undoList) add(what string, do func(context.Context) error) {
-	*l = append(*l, undoStep{what, do})
-}
-
-func (l *undoList) run(ctx context.Context) {
-	// What led here may have ended ctx.
-	ctx = context.WithoutCancel(ctx)
-	for i := len(*l) - 1; i >= 0; i-- {
-		if err := (*l)[i].do(ctx); err != nil {
-			log.G(ctx).WithError(err).Warn("roll back: " + (*l)[i].what)
-		}
-	}
 }
