@@ -61,32 +61,22 @@ func (s *sandbox) saveFiles(ctx context.Context, dir string) ([]artifacts.Part, 
 	return done.Parts, nil
 }
 
-// readParts reads what the gofer noted of each part when it was whole and
-// synced; a part without a note is not.
+// readParts takes what the gofer noted of each part when it was whole and
+// synced, and compares it with the files.
 func readParts(dir string) ([]artifacts.Part, error) {
-	notes := filepath.Join(dir, "parts")
-	var parts []artifacts.Part
-	for _, name := range local.ImageParts() {
-		b, err := os.ReadFile(filepath.Join(notes, name+".json"))
-		if err != nil {
-			return nil, fmt.Errorf("read part %s: the gofer did not finish it: %w: %w", name, err, errdefs.ErrDataLoss)
-		}
-		var p artifacts.Part
-		if err := json.Unmarshal(b, &p); err != nil {
-			return nil, fmt.Errorf("read part %s: %w", name, err)
-		}
-		path, err := local.ImagePath(dir, name)
+	parts, err := job.TakeParts(dir, local.ImageParts()...)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range parts {
+		path, err := local.ImagePath(dir, p.Name)
 		if err != nil {
 			return nil, err
 		}
 		fi, err := os.Stat(path)
 		if err != nil || fi.Size() != p.Size {
-			return nil, fmt.Errorf("check part %s: its file is not the %d bytes that were written (%v): %w", name, p.Size, err, errdefs.ErrDataLoss)
+			return nil, fmt.Errorf("check part %s: its file is not the %d bytes that were written (%v): %w", p.Name, p.Size, err, errdefs.ErrDataLoss)
 		}
-		parts = append(parts, p)
-	}
-	if err := os.RemoveAll(notes); err != nil {
-		return nil, err
 	}
 	return parts, nil
 }

@@ -171,6 +171,14 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 	stop := context.AfterFunc(ctx, g.Kill)
 	defer stop()
 
+	// Before the freeze: the first time on a node, all of runsc is hashed.
+	m, err := sb.manifest(ctx, draft.ID(), plan.scope, plan.images)
+	if err != nil {
+		return nil, nil, err
+	}
+	m.Parent = sb.parent(plan.store)
+	clock.mark("describe")
+
 	release = func() {}
 	captureRequest := &job.Request{Verb: job.Capture}
 	var saved []artifacts.Part
@@ -211,12 +219,6 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		return nil, nil, err
 	}
 	clock.mark("capture")
-	m, err := sb.manifest(ctx, draft.ID(), plan.scope, plan.images)
-	if err != nil {
-		release()
-		return nil, nil, err
-	}
-	m.Parent = sb.parent(plan.store)
 	m.Parts = saved // the upload adds the volumes
 	return m, release, nil
 }

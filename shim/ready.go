@@ -17,11 +17,6 @@ import (
 	"github.com/ateom/ateom/shim/readiness"
 )
 
-// waitReady waits for the probes.
-func waitReady(ctx context.Context, probes []readiness.Probe, t readiness.Target) error {
-	return readiness.Wait(ctx, probes, t)
-}
-
 // probes returns the container's own readiness probes.
 func (c *container) probes() []readiness.Probe {
 	var own []readiness.Probe

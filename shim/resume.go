@@ -15,6 +15,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/shim/readiness"
 )
 
 // resume resumes the sandbox; requests that come while one is under way share
@@ -146,7 +147,7 @@ func (s *sandbox) awaitReady(ctx context.Context, c *container) error {
 			cancel(fmt.Errorf("container %s ended with status %d before it was ready: %w", c.id, status, errdefs.ErrFailedPrecondition))
 		}
 	}()
-	err := waitReady(ctx, probes, &target{sandbox: s, container: c})
+	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c})
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
