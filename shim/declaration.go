@@ -32,7 +32,7 @@ const (
 var annotations = map[string]bool{
 	annotationOnPause: true, annotationOnCommit: true, annotationStore: true, annotationRestoreFrom: true,
 	annotationOnResume: true, annotationGolden: true, annotationImage: true, annotationImageDigest: true,
-	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true,
+	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true, readiness.PolicyAnnotation: true,
 }
 
 // A declaration is what a container's annotations ask for, checked.
@@ -42,6 +42,7 @@ type declaration struct {
 	onPause     artifacts.Scope
 	onCommit    artifacts.Scope
 	probes      []readiness.Probe
+	onNotReady  readiness.Policy
 	store       string // a name; empty is the node's default
 	restoreFrom artifacts.ID
 	// golden is the Full snapshot whose memory a Data snapshot is started
@@ -71,6 +72,9 @@ func declare(values map[string]string) (*declaration, error) {
 		return nil, fmt.Errorf("annotations %s and %s: %w", annotationOnPause, annotationOnCommit, err)
 	}
 	if d.probes, err = readiness.Parse(values[readiness.Annotation]); err != nil {
+		return nil, fmt.Errorf("annotation %w", err)
+	}
+	if d.onNotReady, err = readiness.ParsePolicy(values[readiness.PolicyAnnotation]); err != nil {
 		return nil, fmt.Errorf("annotation %w", err)
 	}
 	if strings.ContainsAny(d.store, ":/?") {

@@ -9,16 +9,80 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 
+	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/readiness"
 )
 
-// probes returns the container's own readiness probes.
-func (c *container) probes() []readiness.Probe {
+// awaitOrigin waits until a sandbox that starts from a snapshot is ready, now
+// that c was started. The memory of a Full one is everybody's and moves when the
+// last container has come.
+func (s *sandbox) awaitOrigin(ctx context.Context, c *container) error {
+	if s.origin.manifest.Scope != artifacts.Full {
+		return s.awaitReady(ctx, []*container{c})
+	}
+	live := s.live()
+	if len(live) < len(s.origin.manifest.Sandbox.Containers) {
+		return nil
+	}
+	return s.awaitReady(ctx, live)
+}
+
+// keepsUnready says whether the sandbox is to run on after err, which
+// awaitReady returned.
+func (s *sandbox) keepsUnready(err error) bool {
+	var notReady *readiness.NotReadyError
+	if !errors.As(err, &notReady) {
+		return false
+	}
+	root, err := s.container(s.id)
+	return err == nil && root.decl.onNotReady == readiness.Keep
+}
+
+// awaitReady waits until the readiness probes of all the containers pass. A
+// process that ends meanwhile will never be ready.
+func (s *sandbox) awaitReady(ctx context.Context, containers []*container) error {
+	g, ctx := errgroup.WithContext(ctx)
+	for _, c := range containers {
+		if probes := s.probes(c); len(probes) > 0 {
+			g.Go(func() error { return s.awaitContainer(ctx, c, probes) })
+		}
+	}
+	return g.Wait()
+}
+
+func (s *sandbox) awaitContainer(ctx context.Context, c *container, probes []readiness.Probe) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	go func() {
+		if status, err := s.control.Wait(ctx, c.id); err == nil {
+			cancel(fmt.Errorf("container %s ended with status %d before it was ready: %w", c.id, status, errdefs.ErrFailedPrecondition))
+		}
+	}()
+	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c})
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		err = cause
+	}
+	if err != nil {
+		return fmt.Errorf("container %s: %w%s", c.id, err, lastLines(s.logFile(c)))
+	}
+	return nil
+}
+
+// probes returns the readiness probes of one container. A pod's root container
+// only holds its namespaces: what says nothing of a container is not about it.
+func (s *sandbox) probes(c *container) []readiness.Probe {
+	if s.cri && c.isRoot(s) {
+		return nil
+	}
 	var own []readiness.Probe
 	for _, p := range c.decl.probes {
 		if p.Container == "" || p.Container == c.name {
@@ -83,13 +147,39 @@ const (
 	logTailLines = 5
 )
 
-// lastLines returns the last lines of the container's output, for an error
-// message, where it goes to a file that can be read again.
-func (c *container) lastLines() string {
-	path, ok := strings.CutPrefix(c.init.stdio.Stdout, "file://")
-	if !ok {
+// annotationLogDir is where kubelet keeps the logs of a pod; its root container
+// tells it.
+const annotationLogDir = "io.kubernetes.cri.sandbox-log-directory"
+
+// logFile is the file that the container's output ends up in, or "" if nobody
+// but its reader knows.
+func (s *sandbox) logFile(c *container) string {
+	if path, ok := strings.CutPrefix(c.init.stdio.Stdout, "file://"); ok {
+		return path
+	}
+	root, err := s.container(s.id)
+	if err != nil || !s.cri || root.spec.Annotations[annotationLogDir] == "" {
 		return ""
 	}
+	// One file a run of the container, named by its number.
+	dir := filepath.Join(root.spec.Annotations[annotationLogDir], c.name)
+	newest := -1
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		number, isLog := strings.CutSuffix(e.Name(), ".log")
+		if n, err := strconv.Atoi(number); isLog && err == nil {
+			newest = max(newest, n)
+		}
+	}
+	if newest < 0 {
+		return ""
+	}
+	return filepath.Join(dir, strconv.Itoa(newest)+".log")
+}
+
+// lastLines returns the last lines of a log file, for an error message; "" if
+// there are none to be read.
+func lastLines(path string) string {
 	f, err := os.Open(path)
 	if err != nil {
 		return ""

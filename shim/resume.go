@@ -15,38 +15,41 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
-	"github.com/ateom/ateom/shim/readiness"
 )
 
 // resume resumes the sandbox; requests that come while one is under way share
 // its outcome.
 func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, error) {
-	v, err, _ := sb.once.Do("resume", func() (any, error) { return s.resumeOnce(ctx, sb) })
+	v, err, _ := sb.once.Do("resume", func() (any, error) {
+		phases, unready, err := s.resumeOnce(ctx, sb)
+		return phases, errors.Join(err, unready)
+	})
 	return v.([]*ateomv1.Phase), err
 }
 
 // resumeOnce brings a paused sandbox back in place and returns when its probes
 // pass. If anything fails, the sandbox is paused as before and can be resumed
-// again.
-func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, err error) {
+// again; unready is the exception that the author asked for: the sandbox runs,
+// and its probes do not pass.
+func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, unready, err error) {
 	ctx, end, err := sb.begin(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer end()
 	if state := sb.machine.state(); state != Paused {
-		return nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
+		return nil, nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
 	}
 	snap := sb.paused
 	if sb.incomplete != "" {
-		return nil, fmt.Errorf("resume sandbox %s: container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
+		return nil, nil, fmt.Errorf("resume sandbox %s: container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
 			sb.id, sb.incomplete, snap.Manifest.ID, errdefs.ErrFailedPrecondition)
 	}
 	if err := sb.checkCompatible(ctx, snap.Manifest, ""); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := sb.machine.move(Resuming, Paused); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	live := sb.live()
 	var l *life
@@ -62,7 +65,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	clock := newStopwatch()
 	if sb.network != nil {
 		if err := sb.network.Apply(sb.netns); err != nil {
-			return nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
+			return nil, nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
 		}
 		clock.mark("network")
 	}
@@ -72,7 +75,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	for _, c := range live {
 		pid, err := sb.createContainer(ctx, c)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if c.isRoot(sb) {
 			clock.mark("create")
@@ -84,22 +87,23 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 			err = sb.startContainer(ctx, c) // a cold boot over its DurableDirs
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	clock.mark("restore")
-	for _, c := range live {
-		if err := sb.awaitReady(ctx, c); err != nil {
-			return nil, err
+	if err := sb.awaitReady(ctx, live); err != nil {
+		if !sb.keepsUnready(err) {
+			return nil, nil, err
 		}
+		unready = fmt.Errorf("resume sandbox %s; it runs on, not ready: %w", sb.id, err)
 	}
 	clock.mark("ready")
 	sb.setPace(ctx, sb.cfg.Hydrate)
 	if err := context.Cause(ctx); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if err := sb.machine.move(Running, Resuming); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, c := range live {
 		c.init.setPid(l.pid)
@@ -108,7 +112,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		sb.deliverPending(ctx, c)
 	}
 	sb.setReport(ctx, "Resume", clock.phases)
-	return clock.phases, nil
+	return clock.phases, unready, nil
 }
 
 // abandonResume removes what a failed resume has made.
@@ -131,28 +135,4 @@ func (s *sandbox) deliverPending(ctx context.Context, c *container) {
 			log.G(ctx).WithError(err).WithField("signal", signal).Warn("deliver a signal that came during the pause")
 		}
 	}
-}
-
-// awaitReady waits until the container's readiness probes pass. A process that
-// ends meanwhile will never be ready.
-func (s *sandbox) awaitReady(ctx context.Context, c *container) error {
-	probes := c.probes()
-	if len(probes) == 0 {
-		return nil
-	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	go func() {
-		if status, err := s.control.Wait(ctx, c.id); err == nil {
-			cancel(fmt.Errorf("container %s ended with status %d before it was ready: %w", c.id, status, errdefs.ErrFailedPrecondition))
-		}
-	}()
-	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c})
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		err = cause
-	}
-	if err != nil {
-		return fmt.Errorf("%w%s", err, c.lastLines())
-	}
-	return nil
 }

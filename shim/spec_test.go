@@ -4,6 +4,7 @@
 package shim
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -131,18 +132,46 @@ func TestStatsInBothForms(t *testing.T) {
 
 func TestLastLinesQuotesTheEndOfALog(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "log")
-	c := &container{init: newProcess("", stdio.Config{Stdout: "file://" + path}, &stdio.Streams{})}
-	if got := c.lastLines(); got != "" {
-		t.Errorf("without a log: %q", got)
+	for _, none := range []string{"", path, filepath.Dir(path)} {
+		if got := lastLines(none); got != "" {
+			t.Errorf("of %q: %q", none, got)
+		}
 	}
 	if err := os.WriteFile(path, []byte(strings.Repeat("noise\n", 10_000)+"1\n2\n3\n4\nthe reason\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got, want := c.lastLines(), `; the container's last output: "1 | 2 | 3 | 4 | the reason"`; got != want {
+	if got, want := lastLines(path), `; the container's last output: "1 | 2 | 3 | 4 | the reason"`; got != want {
 		t.Errorf("lastLines = %s, want %s", got, want)
 	}
-	c.init.stdio.Stdout = "fifo:///x"
-	if got := c.lastLines(); got != "" {
-		t.Errorf("of a FIFO: %q", got)
+}
+
+func TestLogFile(t *testing.T) {
+	logs := t.TempDir()
+	for _, name := range []string{"app/0.log", "app/9.log", "app/10.log", "app/10.log.gz", "app/x.log"} {
+		path := filepath.Join(logs, name)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, nil, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	make := func(id, name, stdout string) *container {
+		return &container{id: id, name: name, spec: &specs.Spec{Annotations: map[string]string{annotationLogDir: logs}},
+			init: newProcess("", stdio.Config{Stdout: stdout}, &stdio.Streams{})}
+	}
+	root := make("pod", "", "")
+	for _, tt := range []struct {
+		name string
+		cri  bool
+		c    *container
+		want string
+	}{
+		{"a file of the user's", false, make("c", "app", "file:///x/y"), "/x/y"},
+		{"a FIFO of the user's", false, make("c", "app", "fifo:///x"), ""},
+		{"in a pod", true, make("c", "app", "/run/fifo"), filepath.Join(logs, "app/10.log")},
+		{"in a pod, not begun", true, make("c", "other", "/run/fifo"), ""},
+	} {
+		sb := &sandbox{id: "pod", cri: tt.cri, containers: []*container{root, tt.c}}
+		if got := sb.logFile(tt.c); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
 	}
 }

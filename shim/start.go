@@ -10,6 +10,7 @@ import (
 	eventstypes "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/artifacts"
 )
@@ -69,10 +70,14 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 	if sb.origin == nil {
 		return nil
 	}
-	// A new task whose snapshot does not become ready is of no use to anybody.
-	if err := sb.awaitReady(ctx, c); err != nil {
-		s.killContainer(context.WithoutCancel(ctx), sb, c)
-		return fmt.Errorf("start container %s from snapshot %s: %w", c.id, sb.origin.manifest.ID, err)
+	if err := sb.awaitOrigin(ctx, c); err != nil {
+		err = fmt.Errorf("start container %s from snapshot %s: %w", c.id, sb.origin.manifest.ID, err)
+		if !sb.keepsUnready(err) {
+			s.killContainer(context.WithoutCancel(ctx), sb, c)
+			return err
+		}
+		// An error would have containerd delete the task.
+		log.G(ctx).WithError(err).Warn("the sandbox runs on, not ready")
 	}
 	clock.mark("ready")
 	sb.setPace(ctx, sb.cfg.Hydrate)

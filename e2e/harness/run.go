@@ -55,7 +55,7 @@ func runTests(m *testing.M) (code int, err error) {
 	if err := os.Setenv("TMPDIR", filepath.Join(dir, "tmp")); err != nil {
 		return 1, err
 	}
-	for _, sub := range []string{"tmp", "net"} {
+	for _, sub := range []string{"tmp", "net", "guests"} {
 		if err := os.Mkdir(filepath.Join(dir, sub), 0o700); err != nil {
 			return 1, err
 		}

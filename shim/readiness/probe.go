@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/containerd/errdefs"
 )
@@ -26,36 +28,44 @@ const (
 	defaultFailureThreshold = 3
 )
 
-// maxProbes bounds a list, and maxSeconds every number of seconds in it.
+// maxProbes bounds a list, maxSeconds every number of seconds in it, and
+// maxService the name of a gRPC service.
 const (
 	maxProbes  = 64
 	maxSeconds = 3600
+	maxService = 1024
 )
 
-// A Probe has corev1.Probe's fields that make sense for a resume. Exactly one
-// of HTTPGet, TCPSocket and Exec is set.
+// A Probe is corev1.Probe with the name of a container. Exactly one of HTTPGet,
+// TCPSocket, Exec and GRPC is set.
 //
 // corev1 spaces attempts by PeriodSeconds; here an attempt follows the last
 // one within milliseconds, and PeriodSeconds × FailureThreshold is how long
-// attempts go on.
+// attempts go on, from the end of the initial delay.
 type Probe struct {
-	// Container is the name of the container that the probe belongs to; it may
-	// be empty in a sandbox of one.
+	// Container is the name of the container that the probe belongs to; empty is
+	// every container that has a program of its own.
 	Container string           `json:"container,omitempty"`
 	HTTPGet   *HTTPGetAction   `json:"httpGet,omitempty"`
 	TCPSocket *TCPSocketAction `json:"tcpSocket,omitempty"`
 	Exec      *ExecAction      `json:"exec,omitempty"`
+	GRPC      *GRPCAction      `json:"grpc,omitempty"`
 
-	TimeoutSeconds   int `json:"timeoutSeconds,omitempty"`
-	PeriodSeconds    int `json:"periodSeconds,omitempty"`
-	FailureThreshold int `json:"failureThreshold,omitempty"`
-	SuccessThreshold int `json:"successThreshold,omitempty"`
+	InitialDelaySeconds int `json:"initialDelaySeconds,omitempty"`
+	TimeoutSeconds      int `json:"timeoutSeconds,omitempty"`
+	PeriodSeconds       int `json:"periodSeconds,omitempty"`
+	FailureThreshold    int `json:"failureThreshold,omitempty"`
+	SuccessThreshold    int `json:"successThreshold,omitempty"`
+
+	// TerminationGracePeriodSeconds is here to be refused with a reason.
+	TerminationGracePeriodSeconds *int64 `json:"terminationGracePeriodSeconds,omitempty"`
 }
 
 // An HTTPGetAction is corev1.HTTPGetAction. The host is always the sandbox.
 type HTTPGetAction struct {
 	Path        string       `json:"path,omitempty"`
 	Port        Port         `json:"port"`
+	Host        string       `json:"host,omitempty"`
 	Scheme      string       `json:"scheme,omitempty"`
 	HTTPHeaders []HTTPHeader `json:"httpHeaders,omitempty"`
 }
@@ -66,9 +76,16 @@ type HTTPHeader struct {
 	Value string `json:"value"`
 }
 
-// A TCPSocketAction is corev1.TCPSocketAction without a host.
+// A TCPSocketAction is corev1.TCPSocketAction. The host is always the sandbox.
 type TCPSocketAction struct {
-	Port Port `json:"port"`
+	Port Port   `json:"port"`
+	Host string `json:"host,omitempty"`
+}
+
+// A GRPCAction is corev1.GRPCAction: the service of grpc.health.v1.
+type GRPCAction struct {
+	Port    Port   `json:"port"`
+	Service string `json:"service,omitempty"`
 }
 
 // An ExecAction is corev1.ExecAction.
@@ -76,17 +93,19 @@ type ExecAction struct {
 	Command []string `json:"command"`
 }
 
-// A Port is a number; named ports would need the pod's spec.
+// A Port is a number, which may stand in quotation marks as in corev1's
+// IntOrString. The names of ports are in the pod's spec, which no runtime sees.
 type Port uint16
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (p *Port) UnmarshalJSON(b []byte) error {
-	var n int64
-	if err := json.Unmarshal(b, &n); err != nil {
-		return fmt.Errorf("port: want a number from 1 to 65535, got %s", b)
+	text := string(b)
+	if unquoted := ""; json.Unmarshal(b, &unquoted) == nil {
+		text = unquoted
 	}
-	if n < 1 || n > 65535 {
-		return fmt.Errorf("port: want a number from 1 to 65535, got %d", n)
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil || n == 0 {
+		return fmt.Errorf("port: want a number from 1 to 65535 (names of ports are not known here), got %s", b)
 	}
 	*p = Port(n)
 	return nil
@@ -98,24 +117,36 @@ func Parse(text string) ([]Probe, error) {
 	if strings.TrimSpace(text) == "" {
 		return nil, nil
 	}
-	var probes []Probe
-	d := json.NewDecoder(bytes.NewReader([]byte(text)))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&probes); err != nil {
+	var list []json.RawMessage
+	if err := decode([]byte(text), &list); err != nil {
 		return nil, fmt.Errorf("%s: %w: %w", Annotation, err, errdefs.ErrInvalidArgument)
 	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: something follows the list: %w", Annotation, errdefs.ErrInvalidArgument)
+	if len(list) > maxProbes {
+		return nil, fmt.Errorf("%s: %d probes are more than %d: %w", Annotation, len(list), maxProbes, errdefs.ErrInvalidArgument)
 	}
-	if len(probes) > maxProbes {
-		return nil, fmt.Errorf("%s: %d probes are more than %d: %w", Annotation, len(probes), maxProbes, errdefs.ErrInvalidArgument)
-	}
+	probes := make([]Probe, len(list))
 	for i := range probes {
+		if err := decode(list[i], &probes[i]); err != nil {
+			return nil, fmt.Errorf("%s[%d]: %w: %w", Annotation, i, err, errdefs.ErrInvalidArgument)
+		}
 		if err := probes[i].complete(); err != nil {
 			return nil, fmt.Errorf("%s[%d]%w: %w", Annotation, i, err, errdefs.ErrInvalidArgument)
 		}
 	}
 	return probes, nil
+}
+
+// decode reads one JSON value; a field that v has not is an error.
+func decode(text []byte, v any) error {
+	d := json.NewDecoder(bytes.NewReader(text))
+	d.DisallowUnknownFields()
+	if err := d.Decode(v); err != nil {
+		return err
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return errors.New("something follows its end")
+	}
+	return nil
 }
 
 // complete checks the probe and fills in the defaults. Its errors start with
@@ -133,28 +164,44 @@ func (p *Probe) complete() error {
 		if a.Port == 0 {
 			return fmt.Errorf(".tcpSocket.port: missing")
 		}
+		if err := checkHost(a.Host); err != nil {
+			return fmt.Errorf(".tcpSocket%w", err)
+		}
+	}
+	if a := p.GRPC; a != nil {
+		actions++
+		if a.Port == 0 {
+			return fmt.Errorf(".grpc.port: missing")
+		}
+		if len(a.Service) > maxService || !utf8.ValidString(a.Service) {
+			return fmt.Errorf(".grpc.service: want at most %d bytes of UTF-8", maxService)
+		}
 	}
 	if a := p.Exec; a != nil {
 		actions++
-		if len(a.Command) == 0 {
+		if len(a.Command) == 0 || a.Command[0] == "" {
 			return fmt.Errorf(".exec.command: missing")
 		}
 	}
 	if actions != 1 {
-		return fmt.Errorf(": want exactly one of httpGet, tcpSocket, exec, got %d", actions)
+		return fmt.Errorf(": want exactly one of httpGet, tcpSocket, exec, grpc, got %d", actions)
+	}
+	if p.TerminationGracePeriodSeconds != nil {
+		return fmt.Errorf(".terminationGracePeriodSeconds: a readiness probe ends nothing; leave it out")
 	}
 	for _, f := range []struct {
 		name     string
 		value    *int
 		fallback int
 	}{
+		{"initialDelaySeconds", &p.InitialDelaySeconds, 0},
 		{"timeoutSeconds", &p.TimeoutSeconds, defaultTimeout},
 		{"periodSeconds", &p.PeriodSeconds, defaultPeriod},
 		{"failureThreshold", &p.FailureThreshold, defaultFailureThreshold},
 		{"successThreshold", &p.SuccessThreshold, 1},
 	} {
 		if *f.value < 0 || *f.value > maxSeconds {
-			return fmt.Errorf(".%s: want 1 to %d, got %d", f.name, maxSeconds, *f.value)
+			return fmt.Errorf(".%s: want 0 (its default) to %d, got %d", f.name, maxSeconds, *f.value)
 		}
 		if *f.value == 0 {
 			*f.value = f.fallback
@@ -166,6 +213,9 @@ func (p *Probe) complete() error {
 func (a *HTTPGetAction) complete() error {
 	if a.Port == 0 {
 		return fmt.Errorf(".port: missing")
+	}
+	if err := checkHost(a.Host); err != nil {
+		return err
 	}
 	switch a.Scheme {
 	case "":
@@ -191,12 +241,23 @@ func (a *HTTPGetAction) complete() error {
 	return nil
 }
 
+// checkHost refuses a host: whom a probe reaches is not its author's choice.
+func checkHost(host string) error {
+	if host != "" {
+		return fmt.Errorf(".host: a probe is dialled inside the sandbox, not at %q; leave it out (a Host header goes into httpHeaders)", host)
+	}
+	return nil
+}
+
 // url is where the probe asks.
 func (a *HTTPGetAction) url() (*url.URL, error) {
 	return url.Parse(fmt.Sprintf("%s://127.0.0.1:%d%s", strings.ToLower(a.Scheme), a.Port, a.Path))
 }
 
-// Limit is how long attempts go on.
+// Delay is how long after the start the first attempt is made.
+func (p *Probe) Delay() time.Duration { return time.Duration(p.InitialDelaySeconds) * time.Second }
+
+// Limit is how long attempts go on, from the first one.
 func (p *Probe) Limit() time.Duration {
 	return time.Duration(p.PeriodSeconds) * time.Duration(p.FailureThreshold) * time.Second
 }
@@ -210,6 +271,8 @@ func (p *Probe) String() string {
 		return fmt.Sprintf("httpGet %s://:%d%s", strings.ToLower(p.HTTPGet.Scheme), p.HTTPGet.Port, p.HTTPGet.Path)
 	case p.TCPSocket != nil:
 		return fmt.Sprintf("tcpSocket :%d", p.TCPSocket.Port)
+	case p.GRPC != nil:
+		return fmt.Sprintf("grpc :%d service %q", p.GRPC.Port, p.GRPC.Service)
 	default:
 		return fmt.Sprintf("exec %q", p.Exec.Command)
 	}

@@ -17,7 +17,8 @@ func TestParseFillsInDefaults(t *testing.T) {
 	got, err := Parse(`[
 		{"httpGet": {"port": 80}},
 		{"container": "db", "tcpSocket": {"port": 6379}, "timeoutSeconds": 2, "periodSeconds": 3, "failureThreshold": 4, "successThreshold": 5},
-		{"exec": {"command": ["true", "x"]}}
+		{"exec": {"command": ["true", "x"]}},
+		{"grpc": {"port": "50051", "service": "my.Service"}, "initialDelaySeconds": 6}
 	]`)
 	if err != nil {
 		t.Fatal(err)
@@ -26,6 +27,7 @@ func TestParseFillsInDefaults(t *testing.T) {
 		{HTTPGet: &HTTPGetAction{Port: 80, Scheme: "HTTP", Path: "/"}, TimeoutSeconds: 1, PeriodSeconds: 10, FailureThreshold: 3, SuccessThreshold: 1},
 		{Container: "db", TCPSocket: &TCPSocketAction{Port: 6379}, TimeoutSeconds: 2, PeriodSeconds: 3, FailureThreshold: 4, SuccessThreshold: 5},
 		{Exec: &ExecAction{Command: []string{"true", "x"}}, TimeoutSeconds: 1, PeriodSeconds: 10, FailureThreshold: 3, SuccessThreshold: 1},
+		{GRPC: &GRPCAction{Port: 50051, Service: "my.Service"}, InitialDelaySeconds: 6, TimeoutSeconds: 1, PeriodSeconds: 10, FailureThreshold: 3, SuccessThreshold: 1},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("probes (-want +got):\n%s", diff)
@@ -33,8 +35,11 @@ func TestParseFillsInDefaults(t *testing.T) {
 	if got[1].Limit() != 12*time.Second || got[1].Timeout() != 2*time.Second {
 		t.Errorf("limit %v, timeout %v, want 12 s and 2 s", got[1].Limit(), got[1].Timeout())
 	}
-	names := []string{got[0].String(), got[1].String(), got[2].String()}
-	if diff := cmp.Diff([]string{"httpGet http://:80/", "tcpSocket :6379", `exec ["true" "x"]`}, names); diff != "" {
+	if got[3].Delay() != 6*time.Second {
+		t.Errorf("delay %v, want 6 s", got[3].Delay())
+	}
+	names := []string{got[0].String(), got[1].String(), got[2].String(), got[3].String()}
+	if diff := cmp.Diff([]string{"httpGet http://:80/", "tcpSocket :6379", `exec ["true" "x"]`, `grpc :50051 service "my.Service"`}, names); diff != "" {
 		t.Errorf("names (-want +got):\n%s", diff)
 	}
 }
@@ -75,16 +80,24 @@ func TestParseNamesTheField(t *testing.T) {
 		{"an object", `{"httpGet":{"port":80}}`, Annotation},
 		{"something behind", `[] []`, "something follows"},
 		{"a bracket behind", `[]]`, "something follows"},
-		{"unknown field", `[{"grpc":{"port":80}}]`, `"grpc"`},
-		{"unknown field of an action", `[{"httpGet":{"port":80,"host":"10.0.0.1"}}]`, `"host"`},
-		{"no action", `[{}]`, "[0]: want exactly one of httpGet, tcpSocket, exec, got 0"},
+		{"unknown field", `[{"tcpSocket":{"port":80}},{"udp":{"port":80}}]`, `[1]: json: unknown field "udp"`},
+		{"unknown field of an action", `[{"grpc":{"port":80,"tls":true}}]`, `[0]: json: unknown field "tls"`},
+		{"host", `[{"httpGet":{"port":80,"host":"10.0.0.1"}}]`, `[0].httpGet.host: a probe is dialled inside the sandbox, not at "10.0.0.1"`},
+		{"tcp host", `[{"tcpSocket":{"port":80,"host":"localhost"}}]`, "[0].tcpSocket.host: "},
+		{"grpc without a port", `[{"grpc":{"service":"x"}}]`, "[0].grpc.port: missing"},
+		{"long service", `[{"grpc":{"port":1,"service":"` + strings.Repeat("x", maxService+1) + `"}}]`, "[0].grpc.service: "},
+		{"empty command", `[{"exec":{"command":[""]}}]`, "[0].exec.command: missing"},
+		{"negative delay", `[{"tcpSocket":{"port":1},"initialDelaySeconds":-1}]`, "[0].initialDelaySeconds: "},
+		{"huge delay", `[{"tcpSocket":{"port":1},"initialDelaySeconds":99999999999999999999}]`, "initialDelaySeconds"},
+		{"grace", `[{"tcpSocket":{"port":1},"terminationGracePeriodSeconds":5}]`, "[0].terminationGracePeriodSeconds: "},
+		{"no action", `[{}]`, "[0]: want exactly one of httpGet, tcpSocket, exec, grpc, got 0"},
 		{"null", `[null]`, "[0]: want exactly one"},
-		{"two actions", `[{"tcpSocket":{"port":1},"exec":{"command":["a"]}}]`, "[0]: want exactly one of httpGet, tcpSocket, exec, got 2"},
+		{"two actions", `[{"tcpSocket":{"port":1},"exec":{"command":["a"]}}]`, "[0]: want exactly one of httpGet, tcpSocket, exec, grpc, got 2"},
 		{"second probe", `[{"tcpSocket":{"port":1}},{}]`, "[1]: want exactly one"},
 		{"no port", `[{"httpGet":{}}]`, "[0].httpGet.port: missing"},
 		{"no tcp port", `[{"tcpSocket":{}}]`, "[0].tcpSocket.port: missing"},
-		{"named port", `[{"tcpSocket":{"port":"http"}}]`, `port: want a number from 1 to 65535, got "http"`},
-		{"port 0", `[{"tcpSocket":{"port":0}}]`, "port: want a number from 1 to 65535, got 0"},
+		{"named port", `[{"tcpSocket":{"port":"http"}}]`, `[0]: port: want a number from 1 to 65535 (names of ports are not known here), got "http"`},
+		{"port 0", `[{"tcpSocket":{"port":0}}]`, "[0]: port: want a number from 1 to 65535 (names of ports are not known here), got 0"},
 		{"port 65536", `[{"tcpSocket":{"port":65536}}]`, "got 65536"},
 		{"negative port", `[{"tcpSocket":{"port":-1}}]`, "got -1"},
 		{"relative path", `[{"httpGet":{"port":1,"path":"x"}}]`, `[0].httpGet.path: want an absolute path, got "x"`},
@@ -94,7 +107,7 @@ func TestParseNamesTheField(t *testing.T) {
 		{"header name", `[{"httpGet":{"port":1,"httpHeaders":[{"name":"ok","value":""},{"name":"a b","value":""}]}}]`, "[0].httpGet.httpHeaders[1]"},
 		{"header value", `[{"httpGet":{"port":1,"httpHeaders":[{"name":"a","value":"x\r\ny: z"}]}}]`, "[0].httpGet.httpHeaders[0]"},
 		{"no command", `[{"exec":{"command":[]}}]`, "[0].exec.command: missing"},
-		{"negative timeout", `[{"tcpSocket":{"port":1},"timeoutSeconds":-1}]`, "[0].timeoutSeconds: want 1 to 3600, got -1"},
+		{"negative timeout", `[{"tcpSocket":{"port":1},"timeoutSeconds":-1}]`, "[0].timeoutSeconds: want 0 (its default) to 3600, got -1"},
 		{"long period", `[{"tcpSocket":{"port":1},"periodSeconds":3601}]`, "[0].periodSeconds"},
 		{"failures", `[{"tcpSocket":{"port":1},"failureThreshold":-2}]`, "[0].failureThreshold"},
 		{"successes", `[{"tcpSocket":{"port":1},"successThreshold":-2}]`, "[0].successThreshold"},

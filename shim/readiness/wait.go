@@ -5,22 +5,22 @@ package readiness
 
 import (
 	"context"
-	"crypto/tls"
+	"errors"
 	"fmt"
-	"io"
 	"net"
-	"net/http"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 )
 
 // interval is the pause between two attempts, so that a port that opens is
-// noticed within a millisecond or two.
-const interval = time.Millisecond
-
-// maxBody bounds what is read of an answer, as kubelet does (10 KiB).
-const maxBody = 10 << 10
+// noticed within a millisecond or two. A program that answers "not yet" is
+// busy getting ready: it is asked less and less often, down to once in
+// maxInterval.
+const (
+	interval    = time.Millisecond
+	maxInterval = 20 * time.Millisecond
+)
 
 // A Target is the container that probes are tried on.
 type Target interface {
@@ -54,10 +54,12 @@ func Wait(ctx context.Context, probes []Probe, target Target) error {
 }
 
 func wait(ctx context.Context, p *Probe, target Target) error {
+	if err := sleep(ctx, p.Delay()); err != nil {
+		return err
+	}
 	limit, cancel := context.WithTimeout(ctx, p.Limit())
 	defer cancel()
-	tick := time.NewTicker(interval)
-	defer tick.Stop()
+	pause := interval
 	var last error
 	for successes := 0; ; {
 		err := try(limit, p, target)
@@ -69,16 +71,38 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 		case limit.Err() == nil || last == nil:
 			last, successes = err, 0 // not the one that merely ran out of time, if there is another
 		}
-		select {
-		case <-limit.Done():
+		if answered := (*answerError)(nil); errors.As(err, &answered) {
+			pause = min(2*pause, maxInterval)
+		} else {
+			pause = interval
+		}
+		if sleep(limit, pause) != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
 			return &NotReadyError{Probe: p, Last: last}
-		case <-tick.C:
 		}
 	}
 }
+
+// sleep returns after d, or with the cause of ctx's end.
+func sleep(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// An answerError is the program's own word that it is not ready.
+type answerError struct{ text string }
+
+func (e *answerError) Error() string { return e.text }
+
+func notYet(format string, args ...any) error { return &answerError{fmt.Sprintf(format, args...)} }
 
 // try makes one attempt.
 func try(ctx context.Context, p *Probe, target Target) error {
@@ -93,51 +117,13 @@ func try(ctx context.Context, p *Probe, target Target) error {
 		return conn.Close()
 	case p.HTTPGet != nil:
 		return httpGet(ctx, p.HTTPGet, target)
+	case p.GRPC != nil:
+		return grpcCheck(ctx, p.GRPC, target)
 	default:
 		status, err := target.Exec(ctx, p.Exec.Command)
 		if err == nil && status != 0 {
-			err = fmt.Errorf("exit status %d", status)
+			err = notYet("exit status %d", status)
 		}
 		return err
 	}
-}
-
-// httpGet succeeds on a status from 200 to 399, as kubelet does.
-func httpGet(ctx context.Context, a *HTTPGetAction, target Target) error {
-	u, err := a.url()
-	if err != nil {
-		return err
-	}
-	req := (&http.Request{Method: http.MethodGet, URL: u, Header: http.Header{}}).WithContext(ctx)
-	for _, h := range a.HTTPHeaders {
-		if http.CanonicalHeaderKey(h.Name) == "Host" {
-			req.Host = h.Value
-			continue
-		}
-		req.Header.Add(h.Name, h.Value)
-	}
-	if req.Header.Get("User-Agent") == "" {
-		req.Header.Set("User-Agent", "ateom-probe")
-	}
-	transport := &http.Transport{
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return target.Dial(ctx, uint16(a.Port)) },
-		// As with kubelet, a probe says that something answers, not who it is.
-		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives:      true,
-		DisableCompression:     true,
-		MaxResponseHeaderBytes: maxBody,
-	}
-	defer transport.CloseIdleConnections()
-	resp, err := transport.RoundTrip(req) // not a Client: no redirects, no cookies
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, io.LimitReader(resp.Body, maxBody)); err != nil {
-		return fmt.Errorf("read answer: %w", err)
-	}
-	if resp.StatusCode < 200 || resp.StatusCode >= 400 {
-		return fmt.Errorf("status %s", resp.Status)
-	}
-	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -298,4 +299,55 @@ func TestIntervalIsAMillisecondOrTwo(t *testing.T) {
 	if interval <= 0 || interval > 2*time.Millisecond {
 		t.Errorf("interval is %v", interval)
 	}
+}
+
+func TestFirstAttemptWaitsForTheInitialDelay(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		target := &fakeTarget{dial: func(context.Context, int) (net.Conn, error) { return closedConn{closed: new(atomic.Int64)}, nil }}
+		p := tcp(1)
+		p.InitialDelaySeconds = 7
+		if err := Wait(t.Context(), []Probe{p}, target); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 7*time.Second {
+			t.Errorf("the attempt was made after %v", took)
+		}
+	})
+}
+
+// The delay is no part of the time that attempts have.
+func TestLimitCountsFromTheFirstAttempt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		target := &fakeTarget{dial: func(context.Context, int) (net.Conn, error) { return nil, errRefused }}
+		p := tcp(1)
+		p.InitialDelaySeconds = 7
+		var notReady *NotReadyError
+		if err := Wait(t.Context(), []Probe{p}, target); !errors.As(err, &notReady) {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took != 8*time.Second {
+			t.Errorf("it was given up after %v", took)
+		}
+	})
+}
+
+// A closed port costs nothing to ask; a program that answers is left to work.
+func TestProgramsThatAnswerAreAskedLessOften(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		closed := &fakeTarget{dial: func(context.Context, int) (net.Conn, error) { return nil, errRefused }}
+		answers := &fakeTarget{exec: func(context.Context, int) (int, error) { return 1, nil }}
+		p := tcp(1)
+		if err := Wait(t.Context(), []Probe{p}, closed); err == nil {
+			t.Fatal("a closed port was ready")
+		}
+		p.TCPSocket, p.Exec = nil, &ExecAction{Command: []string{"x"}}
+		if err := Wait(t.Context(), []Probe{p}, answers); err == nil {
+			t.Fatal("a failing command was ready")
+		}
+		if n, m := closed.dials.Load(), answers.execs.Load(); n < 900 || m > 60 || m < 40 {
+			t.Errorf("in a second, the port was asked %d times, the program %d times", n, m)
+		}
+	})
 }
