@@ -29,7 +29,7 @@ TOOLS := containerd ctr versitygw fake-gcs-server
 .PHONY: build
 build: bin/runsc ## build the static binaries into bin/, runsc and its side-car folder included
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
-	@ln -sfn ../ateom-gofer bin/gvisor-bin/checkpointgofer
+	@mv bin/checkpointgofer bin/gvisor-bin/checkpointgofer
 
 .PHONY: bin/runsc
 bin/runsc:

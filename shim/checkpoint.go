@@ -129,7 +129,11 @@ type seat struct {
 
 // takeSeat prepares a seat; leave must be called when runsc has returned.
 func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
-	bin, err := s.sidecarDir()
+	gofer, err := s.cfg.GoferPath()
+	if err != nil {
+		return nil, err
+	}
+	bin, err := sidecarDir(gofer)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +146,7 @@ func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
 	if err := os.Remove(t.status); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
 	}
-	config.Version, config.Status = job.SeatVersion, t.status
+	config.Version, config.Status, config.Gofer = job.SeatVersion, t.status, filepath.Clean(gofer)
 	b, err := json.Marshal(config)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(t.dir, job.SeatFile), b, 0o600)
@@ -179,14 +183,10 @@ func (t *seat) explain(err error) error {
 	return errors.Join(&gofer.Error{Code: status.Code, Message: status.Error}, err)
 }
 
-// sidecarDir returns the directory that holds the gofer under the name that
+// sidecarDir returns the directory that holds the side-car under the name that
 // runsc looks for: gvisor-bin/ beside the gofer.
-func (s *sandbox) sidecarDir() (string, error) {
-	path, err := s.cfg.GoferPath()
-	if err != nil {
-		return "", err
-	}
-	dir := filepath.Join(filepath.Dir(path), "gvisor-bin")
+func sidecarDir(gofer string) (string, error) {
+	dir := filepath.Join(filepath.Dir(gofer), "gvisor-bin")
 	if _, err := os.Stat(filepath.Join(dir, job.SeatBinary)); err != nil {
 		return "", fmt.Errorf("find checkpoint side-car: %w", err)
 	}

@@ -131,7 +131,7 @@ func TestSeatTellsTheGoferAndNobodyElse(t *testing.T) {
 	if err := json.Unmarshal(text, &got); err != nil {
 		t.Fatal(err)
 	}
-	if got.Version != job.SeatVersion || got.Status != seat.status || got.Dir != "/draft" {
+	if got.Version != job.SeatVersion || got.Status != seat.status || got.Gofer != filepath.Join(dir, "ateom-gofer") || got.Dir != "/draft" {
 		t.Errorf("seat = %+v", got)
 	}
 	for path, want := range map[string]os.FileMode{path: 0o600, seat.dir: 0o700} {

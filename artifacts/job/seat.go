@@ -7,7 +7,7 @@ import "time"
 
 // SeatVersion is the version of Seat that this build writes and reads. A gofer
 // refuses any other: shim and gofer are installed together.
-const SeatVersion = 1
+const SeatVersion = 2
 
 // SeatFile is the name under which a Seat lies in the directory that runsc is
 // given as its --image-path. Its presence is what makes runsc start the gofer.
@@ -54,6 +54,9 @@ type Seat struct {
 	// Store holds the pages of a restore whose Dir has none. Secrets in
 	// its Env reach only the gofer.
 	Store Store `json:"store,omitzero"`
+	// Gofer is the program that can open Store. The one that runsc starts links
+	// no cloud's SDK and lets Gofer take over where a Store is named.
+	Gofer string `json:"gofer,omitempty"`
 	// CacheDir keeps chunks fetched from Store for the next restore on this
 	// node. Empty: nothing is kept.
 	CacheDir string `json:"cacheDir,omitempty"`

@@ -15,7 +15,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/ateom/ateom/artifacts/bucket"
 )
 
 // workingSetName is the file of a snapshot's working set, in its directory and
@@ -72,7 +71,7 @@ func (h *hints) load(ctx context.Context) ([]byte, error) {
 	if !ok {
 		return nil, err
 	}
-	return bucket.ReadAll(ctx, h.image.store, key, maxWorkingSet)
+	return h.image.store.ReadAll(ctx, key, maxWorkingSet)
 }
 
 // key returns where the record lies in the store, if there is one.

@@ -12,7 +12,6 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/pack"
 )
 
@@ -31,7 +30,7 @@ const (
 // A remoteSource reads chunks from packs in a bucket, many neighbours with one
 // request, and keeps what it has read in a file for the next restore.
 type remoteSource struct {
-	store   bucket.Store
+	store   Store
 	r       *artifacts.Recipe
 	extents []extent
 	of      []int32
@@ -61,7 +60,7 @@ type fetch struct {
 
 // newRemoteSource reads the part with the located recipe r from store. It owns
 // cache.
-func newRemoteSource(ctx context.Context, store bucket.Store, r *artifacts.Recipe, cache *cacheFile, st *status) *remoteSource {
+func newRemoteSource(ctx context.Context, store Store, r *artifacts.Recipe, cache *cacheFile, st *status) *remoteSource {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &remoteSource{
 		store: store, r: r, cache: cache, status: st, ctx: ctx, cancel: cancel,
@@ -123,7 +122,7 @@ func (s *remoteSource) get(e int32) *fetch {
 func (s *remoteSource) run(f *fetch) {
 	x := s.extents[f.extent]
 	data := make([]byte, x.size)
-	err := bucket.ReadRange(s.ctx, s.store, packKey(x.pack.Digest), int64(x.off), data)
+	err := s.store.ReadRange(s.ctx, packKey(x.pack.Digest), int64(x.off), data)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(f.ready)

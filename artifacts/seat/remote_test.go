@@ -144,7 +144,7 @@ func remote(t *testing.T, size int, wrap func(bucket.Store) bucket.Store, cache 
 	if wrap != nil {
 		store = wrap(store)
 	}
-	s = newRemoteSource(t.Context(), store, recipe, cache, newStatus("", job.Restore))
+	s = newRemoteSource(t.Context(), bucket.Objects{Store: store}, recipe, cache, newStatus("", job.Restore))
 	t.Cleanup(func() { must(t, s.close()) })
 	return s, content, storeDir
 }

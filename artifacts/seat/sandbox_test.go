@@ -27,7 +27,7 @@ import (
 // built are the programs that the tests run, built once for all of them.
 var built struct {
 	once  sync.Once
-	dir   string // holds guest and gvisor-bin/checkpointgofer
+	dir   string // holds guest, ateom-gofer and gvisor-bin/checkpointgofer
 	runsc string
 	err   error
 }
@@ -60,8 +60,9 @@ func buildPrograms() error {
 		return err
 	}
 	for out, pkg := range map[string]string{
-		filepath.Join("gvisor-bin", job.SeatBinary): "github.com/ateom/ateom/cmd/ateom-gofer",
-		"guest": "./testdata/guest",
+		filepath.Join("gvisor-bin", job.SeatBinary): "github.com/ateom/ateom/cmd/checkpointgofer",
+		"ateom-gofer": "github.com/ateom/ateom/cmd/ateom-gofer",
+		"guest":       "./testdata/guest",
 	} {
 		cmd := exec.Command("go", "build", "-o", filepath.Join(built.dir, out), pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
@@ -206,6 +207,10 @@ func writeSeat(t testing.TB, cfg job.Seat) string {
 	t.Helper()
 	dir := t.TempDir()
 	must(t, os.Chmod(dir, 0o700))
+	if cfg.Store.URL != "" {
+		bins, _ := programs(t)
+		cfg.Gofer = filepath.Join(bins, "ateom-gofer")
+	}
 	body, err := json.Marshal(cfg)
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, job.SeatFile), body, 0o600))

@@ -24,8 +24,9 @@ import (
 )
 
 // Main runs the gofer as runsc started it, with the arguments and the
-// descriptors that argv names, until runsc closes its side.
-func Main(ctx context.Context, argv []string) error {
+// descriptors that argv names, until runsc closes its side. Where open is nil
+// and pages have to come from a store, the gofer that the seat names takes over.
+func Main(ctx context.Context, argv []string, open Opener) error {
 	a, err := parseArgs(argv)
 	if err != nil {
 		return err
@@ -33,13 +34,16 @@ func Main(ctx context.Context, argv []string) error {
 	logTo(a.debugLog)
 	config := os.NewFile(uintptr(a.config), job.SeatFile)
 	cfg, err := readConfig(config)
+	if err == nil && cfg.Store.URL != "" && open == nil {
+		err = become(cfg.Gofer, argv) // it reads config anew
+	}
 	config.Close()
 	if err != nil {
 		return err
 	}
 	st := newStatus(cfg.Status, cfg.Mode)
 	defer st.end()
-	err = serve(ctx, a, cfg, st)
+	err = serve(ctx, a, cfg, open, st)
 	if err != nil {
 		st.fail(err)
 	}
@@ -56,7 +60,7 @@ func logTo(fd int) {
 }
 
 // serve answers runsc on the socket of a until runsc closes it or ctx is done.
-func serve(ctx context.Context, a args, cfg *job.Seat, st *status) error {
+func serve(ctx context.Context, a args, cfg *job.Seat, open Opener, st *status) error {
 	if cfg.Mode != a.allow {
 		return fmt.Errorf("take the seat: runsc wants to %s, the shim said %s: %w", a.allow, cfg.Mode, errdefs.ErrFailedPrecondition)
 	}
@@ -72,7 +76,7 @@ func serve(ctx context.Context, a args, cfg *job.Seat, st *status) error {
 	if err != nil {
 		return fmt.Errorf("take the seat: socket: %w", err)
 	}
-	impl, err := openFiles(ctx, cfg, st)
+	impl, err := openFiles(ctx, cfg, open, st)
 	if err != nil {
 		sock.Close()
 		return err
@@ -124,14 +128,14 @@ type files struct {
 }
 
 // openFiles prepares the directory of the seat.
-func openFiles(ctx context.Context, seat *job.Seat, st *status) (*files, error) {
+func openFiles(ctx context.Context, seat *job.Seat, open Opener, st *status) (*files, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	f := &files{seat: seat, status: st, ctx: ctx, cancel: cancel, opened: make(map[string]bool)}
 	var err error
 	if seat.Mode == job.Save {
 		f.draft, err = openDraft(seat.Dir)
 	} else {
-		f.image, err = openSnapshot(ctx, seat, st)
+		f.image, err = openSnapshot(ctx, seat, open, st)
 		f.pacer = newPacer(seat.Pace)
 		f.hints = newHints(f.image)
 		st.pace(seat.Pace)

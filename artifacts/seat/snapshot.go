@@ -15,10 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
-	"github.com/ateom/ateom/artifacts/transfer"
 )
 
 // A snapshot is what a restore reads: a directory, and for its pages maybe a
@@ -28,17 +26,17 @@ type snapshot struct {
 	seat   *job.Seat
 	status *status
 	// store holds the pages that root does not; nil if the seat names none.
-	store bucket.Store
+	store Store
 }
 
-func openSnapshot(ctx context.Context, seat *job.Seat, st *status) (*snapshot, error) {
+func openSnapshot(ctx context.Context, seat *job.Seat, open Opener, st *status) (*snapshot, error) {
 	root, err := openPrivateRoot(seat.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("open snapshot: %w", err)
 	}
 	s := &snapshot{root: root, seat: seat, status: st}
 	if seat.Store.URL != "" {
-		if s.store, err = transfer.OpenStore(ctx, seat.Store); err != nil {
+		if s.store, err = open(ctx, seat.Store); err != nil {
 			root.Close()
 			return nil, err
 		}

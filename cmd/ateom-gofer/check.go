@@ -5,30 +5,48 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
+	"path/filepath"
 
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/seat"
 )
 
-// checkRunsc proves that a runsc works with this gofer.
-func checkRunsc(ctx context.Context, args []string, _ io.Reader, stdout io.Writer) error {
-	fs := flag.NewFlagSet("check", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	runsc := fs.String("runsc", "", "path of runsc")
-	if err := fs.Parse(args); err != nil {
-		return fmt.Errorf("check: %w: %w", err, errUsage)
-	}
-	if *runsc == "" || fs.NArg() > 0 {
-		return fmt.Errorf("check: want --runsc PATH and nothing else: %w", errUsage)
-	}
+// findSidecar returns the program that runsc would start: in gvisor-bin/
+// beside this one, or else this one.
+func findSidecar() (string, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return fmt.Errorf("find this program: %w", err)
+		return "", fmt.Errorf("find this program: %w", err)
 	}
-	if err := seat.Check(ctx, *runsc, self); err != nil {
+	sidecar := filepath.Join(filepath.Dir(self), "gvisor-bin", job.SeatBinary)
+	if _, err := os.Stat(sidecar); errors.Is(err, fs.ErrNotExist) {
+		return self, nil
+	}
+	return sidecar, nil
+}
+
+// checkRunsc proves that a runsc works with this gofer.
+func checkRunsc(ctx context.Context, args []string, _ io.Reader, stdout io.Writer) error {
+	flags := flag.NewFlagSet("check", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	runsc := flags.String("runsc", "", "path of runsc")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("check: %w: %w", err, errUsage)
+	}
+	if *runsc == "" || flags.NArg() > 0 {
+		return fmt.Errorf("check: want --runsc PATH and nothing else: %w", errUsage)
+	}
+	sidecar, err := findSidecar()
+	if err != nil {
+		return err
+	}
+	if err := seat.Check(ctx, *runsc, sidecar); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s and this gofer speak the same protocol\n", *runsc)

@@ -45,7 +45,7 @@ func main() {
 // run does what argv says.
 func run(ctx context.Context, argv []string, stdin io.Reader, stdout io.Writer) error {
 	if seat.Called(argv) {
-		return seat.Main(ctx, argv)
+		return seat.Main(ctx, argv, openStore)
 	}
 	if len(argv) < 2 {
 		return fmt.Errorf("no command: %w", errUsage)
