@@ -11,6 +11,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/durabledir"
+	"github.com/ateom/ateom/shim/annotation"
 	"github.com/ateom/ateom/shim/readiness"
 )
 
@@ -53,6 +54,9 @@ type declaration struct {
 // declare reads the annotations. Its errors name the annotation and field and
 // are errdefs.ErrInvalidArgument.
 func declare(values map[string]string) (*declaration, error) {
+	if err := annotation.Check(values); err != nil {
+		return nil, err
+	}
 	for key := range values {
 		if strings.HasPrefix(key, annotationPrefix) && !annotations[key] {
 			return nil, fmt.Errorf("annotation %s: there is no such setting: %w", key, errdefs.ErrInvalidArgument)

@@ -66,6 +66,7 @@ func TestBadDeclarationsNameTheAnnotation(t *testing.T) {
 	}{
 		{"unknown key", map[string]string{"ateom.dev/on-puase": "Full"}, []string{"ateom.dev/on-puase", "no such setting"}},
 		{"a bucket", map[string]string{"ateom.dev/bucket": "s3://mine"}, []string{"ateom.dev/bucket"}},
+		{"a flag of runsc", map[string]string{"dev.gvisor.flag.host-uds": "all"}, []string{"dev.gvisor.flag.host-uds", "unix sockets"}},
 		{"unknown on-pause", map[string]string{"ateom.dev/on-pause": "Some"}, []string{"on-pause", `"Some"`}},
 		{"scope in lower case", map[string]string{"ateom.dev/on-commit": "full"}, []string{"on-commit", `"full"`}},
 		{"wider on-commit", map[string]string{"ateom.dev/on-pause": "Data", "ateom.dev/on-commit": "Full"}, []string{"on-commit", "Data", "Full"}},

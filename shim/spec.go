@@ -13,6 +13,7 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"github.com/ateom/ateom/shim/annotation"
 	"github.com/ateom/ateom/shim/sandboxid"
 )
 
@@ -48,9 +49,11 @@ func readSpec(bundle string) (*specs.Spec, error) {
 	return &spec, nil
 }
 
-// writeSpec replaces the bundle's config.json.
+// writeSpec replaces the bundle's config.json with what runsc is to know of spec.
 func writeSpec(bundle string, spec *specs.Spec) error {
-	b, err := json.Marshal(spec)
+	forRunsc := *spec
+	forRunsc.Annotations = annotation.ForRunsc(spec.Annotations)
+	b, err := json.Marshal(&forRunsc)
 	if err != nil {
 		return fmt.Errorf("encode bundle: %w", err)
 	}

@@ -37,7 +37,7 @@ func TestReadSpecFillsWhatOthersRelyOn(t *testing.T) {
 	if spec.Linux == nil || spec.Annotations == nil {
 		t.Errorf("spec %+v has no linux or no annotations", spec)
 	}
-	spec.Annotations["a"] = "b"
+	spec.Annotations[sandboxid.CRISandboxID] = "b"
 	if err := writeSpec(bundle, spec); err != nil {
 		t.Fatal(err)
 	}

@@ -36,6 +36,7 @@ var rules = []rule{
 	{"proto/...", nil},
 
 	// Rooms of the shim that must not know each other.
+	{"shim/annotation", nil},
 	{"shim/cgroup", nil},
 	{"shim/network", nil},
 	{"shim/readiness", nil},
