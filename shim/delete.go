@@ -108,6 +108,7 @@ func (s *sandbox) cleanUp() error {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	_ = os.Remove(s.seatControl()) // what a killed gofer has left
+	s.leaveRoster()
 	// runsc keeps a network namespace mounted in its directory.
 	if err := mount.UnmountRecursive(s.runsc.Root, 0); err != nil {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)

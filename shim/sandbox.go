@@ -24,6 +24,7 @@ import (
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
+	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -72,6 +73,11 @@ type sandbox struct {
 	// parents are the last snapshots of this lineage in each store, by URL.
 	parents map[string]artifacts.ID
 	report  report
+
+	noting sync.Mutex // held while the roster is written
+	// place is the sandbox's on the node's roster, noted the state that stands there.
+	place *roster.Place
+	noted State
 }
 
 // A life is one run of the sandbox's processes, from create or resume to
@@ -92,16 +98,16 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		id:        id,
 		namespace: namespace,
 		cfg:       cfg,
-		machine:   newMachine(),
 		verb:      make(chan struct{}, 1),
 		volumes:   map[string]string{},
 		inUse:     map[artifacts.ID]int{},
 		doomed:    map[artifacts.ID]bool{},
 		parents:   map[string]artifacts.ID{},
 
-		scratch:    filepath.Join(cfg.RunDir, "sandboxes", namespace, id),
+		scratch:    roster.Dir(cfg.RunDir, namespace, id),
 		volumesDir: volumes.Dir(cfg.StateDir, namespace, id),
 	}
+	s.machine = newMachine(s.noteState)
 	s.runsc = &runsc.Runsc{
 		Binary:  binary,
 		Root:    runscRoot(cfg.RunDir, namespace, id),
@@ -124,6 +130,10 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	} else if len(swept) > 0 {
 		log.L.WithField("drafts", swept).Info("removed what a crash had left")
 	}
+	if s.place, err = roster.Take(s.scratch); err != nil {
+		return nil, err
+	}
+	s.noteState()
 	return s, nil
 }
 

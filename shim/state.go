@@ -42,11 +42,26 @@ var transitions = map[State][]State{
 	Stopped:    nil,
 }
 
-// A machine holds the state of one sandbox. Reading never waits.
-type machine struct{ current atomic.Value }
+// settled says that no verb is under way in the state: it lasts until somebody
+// asks for another one.
+func (s State) settled() bool {
+	switch s {
+	case Created, Running, Paused, Stopped:
+		return true
+	default:
+		return false
+	}
+}
 
-func newMachine() *machine {
-	m := &machine{}
+// A machine holds the state of one sandbox. Reading never waits.
+type machine struct {
+	current atomic.Value
+	// moved is called after every change, by whoever made it.
+	moved func()
+}
+
+func newMachine(moved func()) *machine {
+	m := &machine{moved: moved}
 	m.current.Store(Created)
 	return m
 }
@@ -64,13 +79,17 @@ func (m *machine) move(next State, froms ...State) error {
 			return &StateError{State: now, Next: next}
 		}
 		if m.current.CompareAndSwap(now, next) {
+			m.moved()
 			return nil
 		}
 	}
 }
 
 // stop moves to Stopped from anywhere.
-func (m *machine) stop() { m.current.Store(Stopped) }
+func (m *machine) stop() {
+	m.current.Store(Stopped)
+	m.moved()
+}
 
 // A StateError is a verb that the sandbox's state forbids.
 type StateError struct{ State, Next State }

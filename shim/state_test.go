@@ -19,7 +19,7 @@ var allStates = []State{Created, Running, Pausing, Paused, Resuming, Committing,
 
 // machineIn returns a machine in that state, however illegal the way there.
 func machineIn(s State) *machine {
-	m := newMachine()
+	m := newMachine(func() {})
 	m.current.Store(s)
 	return m
 }
@@ -94,7 +94,7 @@ func TestStopWinsInEveryState(t *testing.T) {
 }
 
 func TestNewSandboxIsCreated(t *testing.T) {
-	if s := newMachine().state(); s != Created {
+	if s := newMachine(func() {}).state(); s != Created {
 		t.Errorf("a new machine is %s", s)
 	}
 }

@@ -45,11 +45,14 @@ var rules = []rule{
 	{"shim/stdio", nil},
 	{"shim/volumes", []string{"artifacts"}},
 	{"shim/record", []string{"artifacts"}},
+	{"shim/roster", []string{"artifacts"}},
 	{"shim/config", []string{"artifacts/job"}},
 	{"shim/gofer", []string{"artifacts/job", "runsc"}},
 	{"shim/plugin", []string{"shim", "shim/sandboxid"}},
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 
+	// The node agent reads what shims have noted, and calls none of their code.
+	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "shim/config", "shim/roster"}},
 	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
 	{"cmd/ateom-gofer", []string{"artifacts/..."}},
 	{"cmd/checkpointgofer", []string{"artifacts/seat"}},
@@ -68,6 +71,7 @@ var outside = map[string][]string{
 	"github.com/Azure":                           {"artifacts/bucket/..."},
 	"gvisor.dev/gvisor":                          {"artifacts/seat/...", "cmd/ateom-gofer", "runsc", "shim/..."},
 	"github.com/urfave/cli":                      {"cmd/...", "e2e/..."},
+	"github.com/prometheus":                      {"cmd/ateom-agent/..."},
 	"github.com/gogo":                            {},
 	"github.com/containerd/containerd/v2/client": {"cmd/ctr-ateom/...", "e2e/..."},
 }
