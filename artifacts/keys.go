@@ -13,6 +13,9 @@ const (
 	// TrashPrefix begins the keys of the manifests of removed snapshots, which
 	// protect what they refer to for a while longer.
 	TrashPrefix = "trash/"
+	// DamagedPrefix begins the keys of manifests that were set aside because
+	// their snapshots cannot be restored; they go on protecting what they refer to.
+	DamagedPrefix = "damaged/"
 )
 
 const manifestName = "manifest.json"
@@ -37,6 +40,9 @@ func RecipeKey(d Digest) string { return RecipesPrefix + spread(d) }
 // TrashKey is the key of the manifest of a removed snapshot.
 func TrashKey(id ID) string { return TrashPrefix + string(id) + ".json" }
 
+// DamagedKey returns the key of a manifest that was set aside.
+func DamagedKey(id ID) string { return DamagedPrefix + string(id) + ".json" }
+
 // spread divides content-addressed objects over 256 folders, for stores that
 // are directories.
 func spread(d Digest) string {
@@ -51,6 +57,9 @@ func ManifestKeyID(key string) (ID, bool) {
 
 // TrashKeyID returns the id of the removed snapshot whose manifest has the key.
 func TrashKeyID(key string) (ID, bool) { return keyID(key, TrashPrefix, ".json") }
+
+// DamagedKeyID returns the id of the snapshot whose manifest was set aside under key.
+func DamagedKeyID(key string) (ID, bool) { return keyID(key, DamagedPrefix, ".json") }
 
 func keyID(key, prefix, suffix string) (ID, bool) {
 	s, ok := strings.CutPrefix(key, prefix)

@@ -125,10 +125,10 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		return nil, err
 	}
 	// What other shims have left when they died; a draft in use stays.
-	if swept, err := s.local.Sweep(); err != nil {
+	if swept, err := s.local.Sweep(local.DeleteLeftovers); err != nil {
 		log.L.WithError(err).Warn("sweep the local store")
 	} else if len(swept) > 0 {
-		log.L.WithField("drafts", swept).Info("removed what a crash had left")
+		log.L.WithField("leftovers", swept).Info("removed what a crash had left")
 	}
 	if s.place, err = roster.Take(s.scratch); err != nil {
 		return nil, err

@@ -47,7 +47,7 @@ func ReadRecipe(dir, part string) (*artifacts.Recipe, error) {
 	defer f.Close()
 	r, err := artifacts.DecodeRecipe(f)
 	if err != nil {
-		return nil, fmt.Errorf("read recipe %s: %w: %w", path, errdefs.ErrDataLoss, err)
+		return nil, fmt.Errorf("read recipe %s: %w: %v", path, errdefs.ErrDataLoss, err)
 	}
 	return r, nil
 }

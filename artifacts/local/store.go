@@ -97,7 +97,8 @@ func (s *Store) Get(id artifacts.ID) (*Snapshot, error) {
 }
 
 // ReadManifest reads the manifest of the snapshot in dir. The error is
-// fs.ErrNotExist where there is none and ErrDataLoss for one that cannot be decoded.
+// fs.ErrNotExist where there is none, ErrDataLoss for one that cannot be decoded, and
+// ErrNotImplemented for one of a later format.
 func ReadManifest(dir string) (*artifacts.Manifest, error) {
 	f, err := os.Open(ManifestPath(dir))
 	if err != nil {
@@ -109,8 +110,12 @@ func ReadManifest(dir string) (*artifacts.Manifest, error) {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
 	m, err := artifacts.DecodeManifest(data)
+	if errors.Is(err, errdefs.ErrNotImplemented) {
+		return nil, fmt.Errorf("read manifest %s: %w", ManifestPath(dir), err)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("read manifest %s: %w: %w", ManifestPath(dir), errdefs.ErrDataLoss, err)
+		// What cannot be decoded is nobody's invalid argument.
+		return nil, fmt.Errorf("read manifest %s: %w: %v", ManifestPath(dir), errdefs.ErrDataLoss, err)
 	}
 	return m, nil
 }

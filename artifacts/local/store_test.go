@@ -214,7 +214,7 @@ func TestSweepRemovesRemainsAlone(t *testing.T) {
 	if err := os.Chtimes(old, past, past); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Sweep(); err != nil {
+	if _, err := s.Sweep(DeleteLeftovers); err != nil {
 		t.Fatal(err)
 	}
 	for _, dir := range []string{kept.Dir, young, foreign} {
@@ -240,7 +240,7 @@ func TestDraftsSurviveASweepThatRunsBeside(t *testing.T) {
 				return
 			default:
 			}
-			if _, err := s.Sweep(); err != nil {
+			if _, err := s.Sweep(DeleteLeftovers); err != nil {
 				ended <- err
 				return
 			}

@@ -31,33 +31,22 @@ func lock(dir string) (*os.File, error) {
 	return f, nil
 }
 
-// Sweep deletes the drafts that nobody works on any more and returns their
-// ids. A draft that is in use, in whatever process, stays. It also deletes what
-// is left of removed snapshots and of drafts that were never finished.
-func (s *Store) Sweep() ([]artifacts.ID, error) {
-	if err := s.sweepRemains(time.Now()); err != nil {
-		return nil, fmt.Errorf("sweep drafts: %w", err)
-	}
-	ids, err := s.ids(draftsName)
-	if err != nil {
-		return nil, fmt.Errorf("sweep drafts: %w", err)
-	}
-	var swept []artifacts.ID
-	for _, id := range ids {
-		f, err := lock(s.draftDir(id))
-		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err == nil {
-			err = s.disk.removeAll(s.draftDir(id))
-			f.Close()
-		}
-		if err != nil {
-			return swept, fmt.Errorf("sweep draft %s: %w", id, err)
-		}
-		swept = append(swept, id)
-	}
-	return swept, nil
+// A SweepMode says what Sweep does about what it finds.
+type SweepMode bool
+
+const (
+	// ListLeftovers changes nothing.
+	ListLeftovers SweepMode = false
+	// DeleteLeftovers frees the space.
+	DeleteLeftovers SweepMode = true
+)
+
+// A Leftover is what somebody who is gone had not finished, or not finished deleting.
+type Leftover struct {
+	// Path is relative to the store's directory.
+	Path string
+	// Bytes is the space that it takes on the disk.
+	Bytes int64
 }
 
 // makingPrefix begins the names of drafts before they are locked. It is no
@@ -68,29 +57,74 @@ const makingPrefix = "making-"
 // is gone.
 const makingTime = time.Minute
 
-// sweepRemains deletes what never gets or has no longer a name of its own.
-func (s *Store) sweepRemains(now time.Time) error {
+// Sweep finds what is left of crashes: drafts that nobody works on any more,
+// those that were never finished being made, and what is left of removed
+// snapshots. A draft that is in use, in whatever process, is none. Locks end
+// with their process, so that after a reboot nothing is in use.
+func (s *Store) Sweep(mode SweepMode) ([]Leftover, error) {
 	dir := filepath.Join(s.dir, draftsName)
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("sweep drafts: %w", err)
 	}
+	var found []Leftover
 	for _, e := range entries {
-		info, err := e.Info()
-		if errors.Is(err, fs.ErrNotExist) {
+		path := filepath.Join(dir, e.Name())
+		release, err := s.abandoned(path)
+		if err != nil {
+			return found, fmt.Errorf("sweep %s: %w", path, err)
+		}
+		if release == nil {
 			continue
+		}
+		l := Leftover{Path: filepath.Join(draftsName, e.Name()), Bytes: diskUsage(path)}
+		if mode == DeleteLeftovers {
+			err = s.disk.removeAll(path)
+		}
+		release()
+		if err != nil {
+			return found, fmt.Errorf("sweep %s: %w", path, err)
+		}
+		found = append(found, l)
+	}
+	return found, nil
+}
+
+// abandoned reports by a function that is not nil that what lies at path in
+// the directory of drafts is nobody's; it stays so until that is called.
+func (s *Store) abandoned(path string) (release func(), err error) {
+	name := filepath.Base(path)
+	_, idErr := artifacts.ParseID(name)
+	switch {
+	case idErr == nil:
+		f, err := lock(path)
+		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
+			return nil, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
-		removed := strings.HasPrefix(e.Name(), trashPrefix)
-		unmade := strings.HasPrefix(e.Name(), makingPrefix) && now.Sub(info.ModTime()) > makingTime
-		if !removed && !unmade {
-			continue
-		}
-		if err := s.disk.removeAll(filepath.Join(dir, e.Name())); err != nil {
-			return err
+		return func() { f.Close() }, nil
+	case strings.HasPrefix(name, trashPrefix):
+		return func() {}, nil
+	case strings.HasPrefix(name, makingPrefix):
+		info, err := os.Lstat(path)
+		if err == nil && time.Since(info.ModTime()) > makingTime {
+			return func() {}, nil
 		}
 	}
-	return nil
+	return nil, nil
+}
+
+// diskUsage returns the space that a tree takes, as far as it can be read:
+// others may be deleting it.
+func diskUsage(dir string) (bytes int64) {
+	_ = filepath.WalkDir(dir, func(path string, _ fs.DirEntry, _ error) error {
+		var st unix.Stat_t
+		if unix.Lstat(path, &st) == nil {
+			bytes += st.Blocks * 512 // on every file system
+		}
+		return nil
+	})
+	return bytes
 }

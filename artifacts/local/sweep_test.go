@@ -5,6 +5,7 @@ package local
 
 import (
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -29,12 +30,22 @@ func TestSweepTakesOnlyWhatNobodyWorksOn(t *testing.T) {
 	}
 	left.lock.Close() // as the end of its process does
 
-	swept, err := s.Sweep()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff([]artifacts.ID{left.ID()}, swept); diff != "" {
-		t.Errorf("swept (-want +got):\n%s", diff)
+	want := []string{filepath.Join(draftsName, string(left.ID()))}
+	for _, mode := range []SweepMode{ListLeftovers, DeleteLeftovers} {
+		found, err := s.Sweep(mode)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, l := range found {
+			got = append(got, l.Path)
+			if l.Bytes == 0 {
+				t.Errorf("%s is said to take no space", l.Path)
+			}
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("left over (-want +got):\n%s", diff)
+		}
 	}
 	if _, err := os.Stat(left.Dir()); !os.IsNotExist(err) {
 		t.Errorf("the abandoned draft is still there: %v", err)

@@ -23,8 +23,8 @@ const copiesInFlight = 4
 
 // Copy puts a snapshot of one store into another, its objects unchanged. Every
 // object is compared with its name or the manifest on the way; the manifest
-// comes last. scratch is a directory for volumes on their way. The error is
-// ErrAlreadyExists if to has the snapshot.
+// comes last. scratch is a directory for volumes on their way. p counts the
+// bytes as they are stored. The error is ErrAlreadyExists if to has the snapshot.
 func Copy(ctx context.Context, from, to bucket.Store, id artifacts.ID, scratch string, p *Meter) (*artifacts.Manifest, error) {
 	m, err := Get(ctx, from, id)
 	if err != nil {
@@ -48,17 +48,15 @@ func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manif
 	p.begin("copy")
 	copied := map[artifacts.Digest]bool{}
 	for _, part := range m.Parts {
-		p.grow(part.Size)
 		var err error
 		if part.Encoding == artifacts.Chunks {
-			err = copyChunked(ctx, from, to, part, copied)
+			err = copyChunked(ctx, from, to, part, copied, p)
 		} else {
-			err = copyVolume(ctx, from, to, m.ID, part, scratch)
+			err = copyVolume(ctx, from, to, m.ID, part, scratch, p)
 		}
 		if err != nil {
 			return fmt.Errorf("part %q: %w", part.Name, err)
 		}
-		p.add(part.Size)
 	}
 	data, err := artifacts.EncodeManifest(m)
 	if err != nil {
@@ -71,7 +69,7 @@ func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manif
 }
 
 // copyChunked copies a part's packs and then its recipe.
-func copyChunked(ctx context.Context, from, to bucket.Store, part artifacts.Part, copied map[artifacts.Digest]bool) error {
+func copyChunked(ctx context.Context, from, to bucket.Store, part artifacts.Part, copied map[artifacts.Digest]bool, p *Meter) error {
 	data, recipe, err := getRecipe(ctx, from, part)
 	if err != nil {
 		return err
@@ -83,11 +81,17 @@ func copyChunked(ctx context.Context, from, to bucket.Store, part artifacts.Part
 			continue
 		}
 		copied[pk.Digest] = true
-		group.Go(func() error { return copyPack(groupCtx, from, to, pk) })
+		p.grow(int64(pk.Size))
+		group.Go(func() error {
+			defer p.add(int64(pk.Size))
+			return copyPack(groupCtx, from, to, pk)
+		})
 	}
+	p.grow(int64(len(data)))
 	if err := group.Wait(); err != nil {
 		return err
 	}
+	p.add(int64(len(data)))
 	return to.Put(ctx, artifacts.RecipeKey(part.StoredDigest), bytes.NewReader(data), int64(len(data)))
 }
 
@@ -105,7 +109,8 @@ func copyPack(ctx context.Context, from, to bucket.Store, pk artifacts.Pack) err
 
 // copyVolume copies a volume's object through a file, since a store wants to
 // know the size of what it is given, and to read it more than once.
-func copyVolume(ctx context.Context, from, to bucket.Store, id artifacts.ID, part artifacts.Part, scratch string) error {
+func copyVolume(ctx context.Context, from, to bucket.Store, id artifacts.ID, part artifacts.Part, scratch string, p *Meter) error {
+	p.grow(part.StoredSize)
 	f, err := os.CreateTemp(scratch, "copy-")
 	if err != nil {
 		return err
@@ -123,6 +128,7 @@ func copyVolume(ctx context.Context, from, to bucket.Store, id artifacts.ID, par
 	if err := a.Check(); err != nil {
 		return err
 	}
+	p.add(part.StoredSize)
 	volume, _ := part.Durable()
 	return to.Put(ctx, artifacts.VolumeKey(id, volume), f, part.StoredSize)
 }

@@ -123,6 +123,9 @@ func (sw *sweeper) mark(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := sw.markDamaged(ctx); err != nil {
+		return err
+	}
 	return sw.markTrash(ctx)
 }
 
@@ -134,16 +137,12 @@ func (sw *sweeper) markTrash(ctx context.Context) error {
 		if _, ok := artifacts.TrashKeyID(info.Key); !ok || info.ModTime.Before(sw.before) {
 			continue
 		}
-		data, err := bucket.ReadAll(ctx, sw.store, info.Key, artifacts.MaxManifestSize)
+		m, err := readManifest(ctx, sw.store, info.Key)
 		if errors.Is(err, errdefs.ErrNotFound) {
 			continue
 		}
 		if err != nil {
 			return err
-		}
-		m, err := artifacts.DecodeManifest(data)
-		if err != nil {
-			return fmt.Errorf("object %s: %w", info.Key, err)
 		}
 		if err := sw.markParts(ctx, m); err != nil {
 			return err
@@ -152,19 +151,70 @@ func (sw *sweeper) markTrash(ctx context.Context) error {
 	return nil
 }
 
-func (sw *sweeper) markParts(ctx context.Context, m *artifacts.Manifest) error {
-	for _, p := range m.Parts {
-		if p.Encoding != artifacts.Chunks || sw.recipes[p.StoredDigest] {
+// markDamaged protects what is left of snapshots that were set aside, as far
+// as it can be known: somebody may want to rescue it.
+func (sw *sweeper) markDamaged(ctx context.Context) error {
+	for info, err := range sw.store.List(ctx, artifacts.DamagedPrefix) {
+		if err != nil {
+			return err
+		}
+		id, ok := artifacts.DamagedKeyID(info.Key)
+		if !ok {
 			continue
 		}
-		r, err := GetRecipe(ctx, sw.store, p)
+		sw.snapshots[id] = true
+		m, err := readManifest(ctx, sw.store, info.Key)
+		if errors.Is(err, errdefs.ErrNotFound) || errors.Is(err, errdefs.ErrDataLoss) {
+			continue
+		}
 		if err != nil {
+			return err
+		}
+		for _, p := range m.Parts {
+			if err := sw.markPart(ctx, p); err != nil && !errors.Is(err, errdefs.ErrDataLoss) {
+				return fmt.Errorf("snapshot %s: %w", id, err)
+			}
+		}
+	}
+	return nil
+}
+
+// readManifest reads a manifest that is not at its snapshot's key.
+func readManifest(ctx context.Context, s bucket.Store, key string) (*artifacts.Manifest, error) {
+	data, err := bucket.ReadAll(ctx, s, key, artifacts.MaxManifestSize)
+	if err != nil {
+		return nil, err
+	}
+	m, err := artifacts.DecodeManifest(data)
+	if err != nil && !errors.Is(err, errdefs.ErrNotImplemented) {
+		err = fmt.Errorf("%w: %v", errdefs.ErrDataLoss, err)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("object %s: %w", key, err)
+	}
+	return m, nil
+}
+
+func (sw *sweeper) markParts(ctx context.Context, m *artifacts.Manifest) error {
+	for _, p := range m.Parts {
+		if err := sw.markPart(ctx, p); err != nil {
 			return fmt.Errorf("snapshot %s: %w", m.ID, err)
 		}
-		sw.recipes[p.StoredDigest] = true
-		for _, pk := range r.Packs() {
-			sw.packs[pk.Digest] = true
-		}
+	}
+	return nil
+}
+
+func (sw *sweeper) markPart(ctx context.Context, p artifacts.Part) error {
+	if p.Encoding != artifacts.Chunks || sw.recipes[p.StoredDigest] {
+		return nil
+	}
+	sw.recipes[p.StoredDigest] = true
+	r, err := GetRecipe(ctx, sw.store, p)
+	if err != nil {
+		return err
+	}
+	for _, pk := range r.Packs() {
+		sw.packs[pk.Digest] = true
 	}
 	return nil
 }

@@ -33,7 +33,7 @@ func Get(ctx context.Context, s bucket.Store, id artifacts.ID) (*artifacts.Manif
 		return nil, fmt.Errorf("get snapshot %s: %w", id, err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("get snapshot %s: object %s in store %s: %w: %w", id, artifacts.ManifestKey(id), s, errdefs.ErrDataLoss, err)
+		return nil, fmt.Errorf("get snapshot %s: object %s in store %s: %w: %v", id, artifacts.ManifestKey(id), s, errdefs.ErrDataLoss, err)
 	}
 	if m.ID != id {
 		return nil, fmt.Errorf("get snapshot %s: object %s in store %s is the manifest of %s: %w",
@@ -74,7 +74,7 @@ func getRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) ([]byte, *
 	r, err := artifacts.DecodeRecipe(bytes.NewReader(data))
 	switch {
 	case err != nil:
-		return nil, nil, lost("%w", err)
+		return nil, nil, lost("%v", err)
 	case r.Size() != p.Size || r.Root() != p.Digest:
 		return nil, nil, lost("it describes another part than the manifest")
 	case r.Len() > 0 && !r.Located():

@@ -7,8 +7,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/containerd/errdefs"
-
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/local"
@@ -63,16 +61,24 @@ func (s *LocalStore) Verify(ctx context.Context, id artifacts.ID, _ transfer.Dep
 	return err
 }
 
-// Sweep implements Store: it deletes the drafts of processes that died.
+// Sweep deletes what dead processes have left; a grace has no meaning here.
 func (s *LocalStore) Sweep(_ context.Context, o transfer.SweepOptions) (r transfer.SweepReport, err error) {
-	if o.DryRun {
-		return r, fmt.Errorf("the local store has no dry run: %w", errdefs.ErrNotImplemented)
-	}
-	drafts, err := s.Store.Sweep()
-	for _, id := range drafts {
-		r.Deleted = append(r.Deleted, "drafts/"+string(id))
+	left, err := s.Store.Sweep(local.SweepMode(!o.DryRun))
+	for _, l := range left {
+		r.Deleted = append(r.Deleted, l.Path)
+		r.DeletedBytes += l.Bytes
 	}
 	return r, err
+}
+
+// Fsck reads all snapshots.
+func (s *LocalStore) Fsck(ctx context.Context, p *transfer.Meter) ([]transfer.Damage, error) {
+	return transfer.FsckLocal(ctx, s.Store, p)
+}
+
+// SetAside moves a snapshot's directory out of the store.
+func (s *LocalStore) SetAside(_ context.Context, id artifacts.ID) (string, error) {
+	return s.Store.SetAside(id)
 }
 
 // A BucketStore is a store in a bucket, or in a directory by file:// URL.
@@ -122,4 +128,14 @@ func (s *BucketStore) Verify(ctx context.Context, id artifacts.ID, depth transfe
 // Sweep implements Store.
 func (s *BucketStore) Sweep(ctx context.Context, o transfer.SweepOptions) (transfer.SweepReport, error) {
 	return transfer.Sweep(ctx, s.Store, o)
+}
+
+// Fsck reads all snapshots.
+func (s *BucketStore) Fsck(ctx context.Context, p *transfer.Meter) ([]transfer.Damage, error) {
+	return transfer.Fsck(ctx, s.Store, p)
+}
+
+// SetAside moves a snapshot's manifest to where it is none.
+func (s *BucketStore) SetAside(ctx context.Context, id artifacts.ID) (string, error) {
+	return transfer.SetAside(ctx, s.Store, id)
 }

@@ -44,9 +44,14 @@ type Store interface {
 	// Verify compares what the store has of a snapshot with its manifest; p may
 	// be read meanwhile. The error is errdefs.ErrDataLoss and names what is damaged.
 	Verify(ctx context.Context, id artifacts.ID, depth transfer.Depth, p *transfer.Meter) error
-	// Sweep frees what no snapshot refers to. The error is
-	// errdefs.ErrNotImplemented for a dry run that the store has not.
+	// Sweep frees what no snapshot refers to.
 	Sweep(ctx context.Context, o transfer.SweepOptions) (transfer.SweepReport, error)
+	// Fsck reads all snapshots whole and returns the damaged ones; p may be read
+	// meanwhile. What could not be read for another reason comes as an error too.
+	Fsck(ctx context.Context, p *transfer.Meter) ([]transfer.Damage, error)
+	// SetAside makes a damaged snapshot one no longer, and returns where what is
+	// left of it can be found. No byte of it is deleted.
+	SetAside(ctx context.Context, id artifacts.ID) (string, error)
 }
 
 // Stores is the list of places that a command looks at, in the order of looking.

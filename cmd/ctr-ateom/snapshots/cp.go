@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/transfer"
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/cmd/ctr-ateom/node"
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
@@ -41,13 +42,13 @@ func cpCommand() *cli.Command {
 			if c.String("to") == "" {
 				return exit.Usagef("cp: --to is missing: where do the snapshots go to?")
 			}
-			var copies []*node.Copy
+			var sources []source
 			for _, id := range want {
 				s, m, err := inBucket(c, id)
 				if err != nil {
 					return err
 				}
-				copies = append(copies, &node.Copy{From: s, Manifest: m})
+				sources = append(sources, source{s, m})
 			}
 			to, err := node.OpenStore(c.Context, c, c.String("to"))
 			if err != nil {
@@ -57,30 +58,47 @@ func cpCommand() *cli.Command {
 			if !ok {
 				return fmt.Errorf("copy to the node's local store: it takes only what was saved on this node: %w", errdefs.ErrNotImplemented)
 			}
-			return copyAll(c, copies, b)
+			return copyAll(c, sources, b)
 		},
 	}, &cli.StringFlag{Name: "to", Usage: "`NAME` of a store in the node's configuration, or a URL"})
 }
 
-func copyAll(c *cli.Context, copies []*node.Copy, to *node.BucketStore) error {
-	made := make([]duplicate, 0, len(copies))
-	for _, cp := range copies {
-		cp.To = to
-		read := func() (string, int64, int64) {
-			done, total := cp.Progress()
-			return string(cp.Manifest.ID), done, total
-		}
-		if err := view.Watch(os.Stderr, read, func() error { return cp.Run(c.Context) }); err != nil {
+// A source is a snapshot that is to be copied, and where it lies.
+type source struct {
+	store    *node.BucketStore
+	manifest *artifacts.Manifest
+}
+
+func copyAll(c *cli.Context, sources []source, to *node.BucketStore) error {
+	made := make([]duplicate, 0, len(sources))
+	for _, s := range sources {
+		id := s.manifest.ID
+		bytes, err := copyOne(c, s, to)
+		if err != nil {
 			return err
 		}
-		done, _ := cp.Progress()
-		made = append(made, duplicate{ID: cp.Manifest.ID, From: cp.From.Name(), To: to.Name(), Bytes: done})
+		made = append(made, duplicate{ID: id, From: s.store.Name(), To: to.Name(), Bytes: bytes})
 		if !c.Bool("json") {
-			fmt.Fprintln(c.App.Writer, cp.Manifest.ID)
+			fmt.Fprintln(c.App.Writer, id)
 		}
 	}
 	if c.Bool("json") {
 		return view.JSON(c.App.Writer, made)
 	}
 	return nil
+}
+
+// copyOne copies one snapshot, with a progress bar on a terminal.
+func copyOne(c *cli.Context, s source, to *node.BucketStore) (bytes int64, err error) {
+	scratch, err := os.MkdirTemp("", "ctr-ateom-cp-")
+	if err != nil {
+		return 0, fmt.Errorf("copy snapshots: %w", err)
+	}
+	defer os.RemoveAll(scratch)
+	err = watched(string(s.manifest.ID), func(p *transfer.Meter) error {
+		_, err := transfer.Copy(c.Context, s.store.Store, to.Store, s.manifest.ID, scratch, p)
+		_, bytes, _ = p.Read()
+		return err
+	})
+	return bytes, err
 }

@@ -6,7 +6,6 @@ package snapshots
 import (
 	"fmt"
 
-	"github.com/containerd/errdefs"
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/artifacts/transfer"
@@ -54,9 +53,6 @@ func gc(c *cli.Context) error {
 	for _, s := range stores {
 		o := transfer.SweepOptions{Grace: c.Duration("grace"), DryRun: c.Bool("dry-run")}
 		r, err := s.Sweep(c.Context, o)
-		if errdefs.IsNotImplemented(err) && c.String("store") == "" {
-			continue // it was not asked for by name
-		}
 		if err != nil {
 			return err
 		}

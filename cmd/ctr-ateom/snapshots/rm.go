@@ -57,15 +57,25 @@ func checkFree(c *cli.Context, f node.Found) error {
 	if f.In[0].Name() != node.Local {
 		return nil
 	}
-	held, err := sandbox.Holds(c, f.Manifest.Sandbox, f.Manifest.ID)
+	held, err := isHeld(c, f.Manifest)
 	if err != nil {
-		return fmt.Errorf("remove snapshot %s: find out whether it is in use: %w", f.Manifest.ID, err)
+		return fmt.Errorf("remove snapshot %s: %w", f.Manifest.ID, err)
 	}
 	if held {
 		return exit.WithHint(fmt.Errorf("remove snapshot %s: sandbox %q is paused and would be resumed from it: %w",
 			f.Manifest.ID, f.Manifest.Sandbox.ID, errdefs.ErrFailedPrecondition), "resume or delete the sandbox first")
 	}
 	return nil
+}
+
+// isHeld reports whether a paused sandbox would be resumed from a snapshot of
+// the local store.
+func isHeld(c *cli.Context, m *artifacts.Manifest) (bool, error) {
+	held, err := sandbox.Holds(c, m.Sandbox, m.ID)
+	if err != nil {
+		return false, fmt.Errorf("find out whether it is in use: %w", err)
+	}
+	return held, nil
 }
 
 // choose finds every snapshot before any is removed.

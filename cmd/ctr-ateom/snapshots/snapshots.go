@@ -6,11 +6,15 @@
 package snapshots
 
 import (
+	"os"
+
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/transfer"
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/cmd/ctr-ateom/node"
+	"github.com/ateom/ateom/cmd/ctr-ateom/view"
 )
 
 // Command returns the group.
@@ -28,7 +32,9 @@ func Command() *cli.Command {
 			exportCommand(),
 			cpCommand(),
 			verifyCommand(),
+			fsckCommand(),
 			rmCommand(),
+			pruneCommand(),
 			gcCommand(),
 		},
 	}
@@ -71,4 +77,14 @@ func parseID(c *cli.Context, arg string) (artifacts.ID, error) {
 		hint = "flags go before the id"
 	}
 	return "", exit.WithHint(exit.Usagef("%s: %s", c.Command.Name, err), "%s", hint)
+}
+
+// watched does work whose bytes the meter counts, with a progress bar on a terminal.
+func watched(name string, work func(*transfer.Meter) error) error {
+	var meter transfer.Meter
+	read := func() (string, int64, int64) {
+		_, done, total := meter.Read()
+		return name, done, total
+	}
+	return view.Watch(os.Stderr, read, func() error { return work(&meter) })
 }

@@ -5,7 +5,6 @@ package snapshots
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/containerd/errdefs"
 	"github.com/urfave/cli/v2"
@@ -70,7 +69,8 @@ func verify(c *cli.Context, targets []node.Found, listErr error) error {
 	for _, f := range targets {
 		for _, s := range f.In {
 			v := verdict{ID: f.Manifest.ID, Store: s.Name(), OK: true}
-			if err := watched(c, s, v.ID, depth); err != nil {
+			err := watched(string(v.ID), func(p *transfer.Meter) error { return s.Verify(c.Context, v.ID, depth, p) })
+			if err != nil {
 				v.OK, v.Error = false, err.Error()
 				bad++
 				if worst == nil || errdefs.IsDataLoss(err) {
@@ -104,14 +104,4 @@ func showVerdicts(c *cli.Context, verdicts []verdict) error {
 		rows = append(rows, []string{string(v.ID), v.Store, result})
 	}
 	return view.Table(c.App.Writer, []string{"ID", "STORE", "RESULT"}, rows)
-}
-
-// watched verifies one copy and shows the progress on a terminal.
-func watched(c *cli.Context, s node.Store, id artifacts.ID, depth transfer.Depth) error {
-	var meter transfer.Meter
-	read := func() (string, int64, int64) {
-		_, done, total := meter.Read()
-		return string(id), done, total
-	}
-	return view.Watch(os.Stderr, read, func() error { return s.Verify(c.Context, id, depth, &meter) })
 }

@@ -70,6 +70,23 @@ func Watch(f *os.File, read func() (phase string, done, total int64), work func(
 	}
 }
 
+// Count does work that consists of so many steps, with a bar on a terminal.
+func Count(f *os.File, phase string, total int, work func(step func()) error) error {
+	if !IsTerminal(f) || total == 0 {
+		return work(func() {})
+	}
+	container := mpb.New(mpb.WithOutput(f), mpb.WithWidth(40))
+	bar := container.AddBar(int64(total),
+		mpb.PrependDecorators(decor.Name(phase, decor.WC{W: 12, C: decor.DindentRight})),
+		mpb.AppendDecorators(decor.CountersNoUnit("%d / %d")))
+	err := work(bar.Increment)
+	if err != nil {
+		bar.Abort(false)
+	}
+	container.Wait()
+	return err
+}
+
 // lines is Progress for logs and pipes.
 type lines struct {
 	w     io.Writer
