@@ -23,6 +23,7 @@ STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
 TOOLS := containerd ctr versitygw fake-gcs-server
+KUBERNETES := etcd kube-apiserver kubelet kubectl
 
 ##@ Build
 
@@ -40,6 +41,11 @@ bin/runsc:
 .PHONY: tools
 tools: packages ## build containerd, ctr, an S3 and a GCS server, cached, and link them into bin/tools/
 	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(TOOLS)); do ln -sfn $$path bin/tools/; done
+
+.PHONY: kubernetes
+kubernetes: packages ## build etcd, kube-apiserver, kubelet and kubectl, cached, and link them into bin/tools/
+	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables
+	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(KUBERNETES)); do ln -sfn $$path bin/tools/; done
 
 .PHONY: images
 images: packages ## make the root filesystems that the tests run in, cached
@@ -74,7 +80,7 @@ check: packages ## everything that needs no root: format, vet, staticcheck, gene
 	$(GOTEST) ./e2e/check
 
 .PHONY: test
-test: unit e2e ## all tests: unit, then end to end
+test: unit e2e e2e-k8s ## all tests: unit, then end to end, then on Kubernetes
 
 .PHONY: unit
 unit: build tools ## the tests of single packages; some run the real runsc
@@ -86,7 +92,11 @@ race: build tools ## the tests of single packages under the race detector (needs
 
 .PHONY: e2e
 e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS server (root)
-	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -v '/e2e/check$$')
+	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)$$')
+
+.PHONY: e2e-k8s
+e2e-k8s: build tools kubernetes images ## the tests on a real kubelet and API server (root)
+	$(GOTEST) -timeout 20m ./e2e/k8s
 
 ##@ Show
 

@@ -66,7 +66,20 @@ type Sandbox struct {
 	ID         string      `json:"id"`
 	Namespace  string      `json:"namespace,omitempty"`
 	Containers []Container `json:"containers"`
-	Extra      Extra       `json:"-"`
+	// Completed names the containers of a pod that had ended well before, its
+	// init containers: a restore does not run them again.
+	Completed []string `json:"completed,omitempty"`
+	// Pod is the Kubernetes pod that it was, if it was one.
+	Pod   *Pod  `json:"pod,omitempty"`
+	Extra Extra `json:"-"`
+}
+
+// A Pod says whose a snapshot is.
+type Pod struct {
+	Namespace string `json:"namespace"`
+	Name      string `json:"name"`
+	UID       string `json:"uid,omitempty"`
+	Extra     Extra  `json:"-"`
 }
 
 // A Container of the saved sandbox; the first one is the sandbox's root container.
@@ -81,8 +94,10 @@ type Container struct {
 	// must find unchanged.
 	SpecDigest string `json:"specDigest,omitempty"`
 	// Args of the container's process, for people who look inside.
-	Args  []string `json:"args,omitempty"`
-	Extra Extra    `json:"-"`
+	Args []string `json:"args,omitempty"`
+	// Mounts are the places in the container where something is mounted, sorted.
+	Mounts []string `json:"mounts,omitempty"`
+	Extra  Extra    `json:"-"`
 }
 
 // A Runtime is the runsc that made a Full snapshot. runsc refuses images of another version.

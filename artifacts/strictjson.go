@@ -136,6 +136,7 @@ type (
 	plainManifest  Manifest
 	plainSandbox   Sandbox
 	plainContainer Container
+	plainPod       Pod
 	plainRuntime   Runtime
 	plainMachine   Machine
 	plainPart      Part
@@ -168,6 +169,15 @@ func (c *Container) UnmarshalJSON(data []byte) (err error) {
 
 // MarshalJSON implements json.Marshaler.
 func (c Container) MarshalJSON() ([]byte, error) { return marshalKeeping(plainContainer(c), c.Extra) }
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (p *Pod) UnmarshalJSON(data []byte) (err error) {
+	p.Extra, err = unmarshalKeeping(data, (*plainPod)(p))
+	return err
+}
+
+// MarshalJSON implements json.Marshaler.
+func (p Pod) MarshalJSON() ([]byte, error) { return marshalKeeping(plainPod(p), p.Extra) }
 
 // UnmarshalJSON implements json.Unmarshaler.
 func (r *Runtime) UnmarshalJSON(data []byte) (err error) {

@@ -123,6 +123,22 @@ func (s *Sandbox) validate() error {
 		}
 		seen[c.ID] = true
 	}
+	if len(s.Completed) > MaxContainers {
+		return fmt.Errorf("%d completed containers, at most %d are allowed", len(s.Completed), MaxContainers)
+	}
+	for _, name := range s.Completed {
+		if err := checkWord(name); err != nil {
+			return fmt.Errorf("completed: %w", err)
+		}
+	}
+	if s.Pod == nil {
+		return nil
+	}
+	for field, value := range map[string]string{"namespace": s.Pod.Namespace, "name": s.Pod.Name} {
+		if err := checkWord(value); err != nil {
+			return fmt.Errorf("pod: %s: %w", field, err)
+		}
+	}
 	return nil
 }
 

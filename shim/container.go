@@ -19,6 +19,9 @@ type container struct {
 	rootfs string
 	// mounted says that rootfs is a mount of the shim's own making.
 	mounted bool
+	// skipped says that the container has ended before the snapshot was taken
+	// that its sandbox starts from, and is not run again.
+	skipped bool
 	spec    *specs.Spec
 	decl    *declaration
 	init    *process

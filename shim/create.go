@@ -16,6 +16,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/sandboxid"
 	"github.com/ateom/ateom/shim/stdio"
@@ -77,10 +78,16 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	if first {
+		if err := sb.settlePod(spec, decl); err != nil {
+			return nil, err
+		}
 		if err := sb.chooseOrigin(ctx, c, r.GetCheckpoint()); err != nil {
 			return nil, err
 		}
-		sb.cri = underCRI(spec)
+	} else if sb.origin != nil {
+		if err := sb.origin.checkMember(c); err != nil {
+			return nil, err
+		}
 	}
 	if len(r.GetRootfs()) == 0 && filepath.IsAbs(spec.Root.Path) {
 		c.rootfs = spec.Root.Path // a directory of the user's
@@ -111,6 +118,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
+	if sb.cri {
+		pod.Retype(spec, sb.emptyDirs)
+	}
 	place(spec, c.id, sb.id, c.rootfs)
 	if first {
 		if err := sb.settleNetwork(spec); err != nil {
@@ -132,10 +142,12 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	undo.add("close streams", func(context.Context) error { return streams.Close() })
 	c.init = newProcess("", streamNames, streams)
 
-	undo.add("delete container", func(ctx context.Context) error { return sb.runsc.Delete(ctx, c.id) })
-	pid, err := sb.createContainer(ctx, c)
-	if err != nil {
-		return nil, err
+	pid := os.Getpid()
+	if c.skipped = sb.restoring() && !first && sb.origin.isCompleted(c); !c.skipped {
+		undo.add("delete container", func(ctx context.Context) error { return sb.runsc.Delete(ctx, c.id) })
+		if pid, err = sb.createContainer(ctx, c); err != nil {
+			return nil, err
+		}
 	}
 	if first {
 		sb.newLife(pid)

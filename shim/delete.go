@@ -93,6 +93,7 @@ func (s *sandbox) cleanUp() error {
 	s.paused, s.origin = nil, nil
 	s.mu.Unlock()
 	if paused != nil {
+		s.noteAsleep(context.Background(), "")
 		s.discard(paused.Manifest.ID)
 	}
 	if origin != nil {

@@ -23,7 +23,10 @@ func (s *sandbox) checkVolumes(c *container) error {
 	if err := durabledir.Validate(c.decl.volumes, nil); err != nil {
 		return err
 	}
-	return durabledir.Validate(durabledir.ForContainer(c.decl.volumes, c.name), c.spec.Mounts)
+	if err := durabledir.Validate(durabledir.ForContainer(c.decl.volumes, c.name), c.spec.Mounts); err != nil {
+		return err
+	}
+	return s.checkPodVolumes(c)
 }
 
 // settleVolumes makes the place for the volumes of a new sandbox. What lies
@@ -37,6 +40,13 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 	if o == nil || !o.local {
 		undo.add("remove volumes", func(context.Context) error { return os.RemoveAll(s.volumesDir) })
 		return nil
+	}
+	if o.slept != nil {
+		// Nobody cleaned up after a reboot: they are where the lost sandbox had them.
+		lost := volumes.Dir(s.cfg.StateDir, s.namespace, o.manifest.Sandbox.ID)
+		if err := volumes.SetAside(s.cfg.StateDir, lost, o.manifest.ID); err != nil {
+			return err
+		}
 	}
 	found, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
 	if err != nil {

@@ -19,6 +19,9 @@ import (
 // believed to run does. On success thaw must be called, unless the sandbox is
 // deleted.
 func (s *sandbox) freeze(ctx context.Context) (thaw func(), err error) {
+	if s.restoring() {
+		return nil, s.errStillRestoring()
+	}
 	// A save waits until every page of the last restore has come.
 	s.setPace(ctx, job.PaceFull)
 	// Not with ctx: a call that is given up may have frozen the sandbox all the same.

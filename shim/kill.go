@@ -49,7 +49,7 @@ func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *task
 		return err
 	}
 	defer end()
-	if sb.machine.state() == Paused && r.GetExecID() == "" {
+	if (sb.machine.state() == Paused || sb.restoring()) && r.GetExecID() == "" {
 		c.queueSignal(r.GetSignal())
 		return nil
 	}

@@ -37,7 +37,12 @@ func (s *sandbox) manifest(ctx context.Context, id artifacts.ID, scope artifacts
 		}
 		m.Sandbox.Containers = append(m.Sandbox.Containers, artifacts.Container{
 			ID: c.id, Name: c.spec.Annotations[annotationContainerName], Image: ref, ImageDigest: digest, Args: c.spec.Process.Args,
+			Mounts: mountPoints(c.spec),
 		})
+	}
+	m.Sandbox.Completed = s.completedNames()
+	if s.cri {
+		m.Sandbox.Pod = &artifacts.Pod{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: s.pod.UID}
 	}
 	if scope != artifacts.Full {
 		return m, nil

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -18,6 +19,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/shim/config"
 )
 
@@ -32,10 +34,17 @@ type origin struct {
 	dir string
 	// local says that dir belongs to the node's store.
 	local bool
+	// slept is the snapshot that the pod slept in when its sandbox was lost; nil
+	// if the origin is another one.
+	slept *local.Snapshot
 	// volumesPresent says that the DurableDirs have their content already.
 	volumesPresent bool
 	// store has the pages that dir lacks.
 	store job.Store
+	// arrived are the containers that have come so far, but the root one;
+	// complete says that all have. Guarded by the sandbox's verb and mu.
+	arrived  map[string]bool
+	complete bool
 	// release gives up dir.
 	release func()
 }
@@ -47,7 +56,17 @@ func (o *origin) image() image { return image{dir: o.dir, store: o.store} }
 // any: one of the node's own, or one in a store. Nothing is fetched yet.
 func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint string) error {
 	id := c.decl.restoreFrom
-	if id == "" && checkpoint == "" {
+	if s.ledger != nil && s.ledger.Paused != "" {
+		// Kubelet brings a pod back whose sandbox was lost while it slept.
+		id, checkpoint = s.ledger.Paused, ""
+		snap, err := s.local.Get(id)
+		if err != nil {
+			return fmt.Errorf("bring the paused pod %s/%s back: %w", s.pod.Namespace, s.pod.Name, err)
+		}
+		s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, slept: snap, release: s.use(id)}
+		return s.checkOrigin(ctx, c.spec)
+	}
+	if id == "" && checkpoint == "" || s.ledger != nil && s.ledger.Begun {
 		return nil
 	}
 	if id != "" && c.decl.store == "" && checkpoint == "" && c.decl.golden == "" {
@@ -122,12 +141,27 @@ func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.V
 // fillVolumes fills volumes that came with another container than the root one.
 func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 	o := s.origin
-	if o == nil || o.local || len(volumes) == 0 {
+	if o == nil || o.local {
+		return nil
+	}
+	if s.ledger != nil {
+		volumes = slices.DeleteFunc(volumes, func(v job.Volume) bool { return s.ledger.IsFilled(v.Name) })
+	}
+	if len(volumes) == 0 {
 		return nil
 	}
 	manifest := o.manifest
 	defer func() { o.manifest = manifest }()
-	return s.fetch(ctx, &job.Request{ID: o.volumes, Volumes: volumes, Scope: artifacts.Data})
+	if err := s.fetch(ctx, &job.Request{ID: o.volumes, Volumes: volumes, Scope: artifacts.Data}); err != nil {
+		return err
+	}
+	if s.ledger == nil {
+		return nil
+	}
+	for _, v := range volumes {
+		s.ledger.Filled = append(s.ledger.Filled, v.Name)
+	}
+	return s.ledger.Write()
 }
 
 // fetch runs a Fetch from the origin's store; what it brings becomes the

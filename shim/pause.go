@@ -197,6 +197,7 @@ func (s *sandbox) noteRecord(ctx context.Context, paused artifacts.ID) {
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("note what the sandbox is paused in")
 	}
+	s.noteAsleep(ctx, paused)
 }
 
 // holdInput keeps what is typed into the sandbox's terminals back, until the

@@ -17,24 +17,9 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/readiness"
 )
-
-// awaitOrigin waits until a sandbox that starts from a snapshot is ready, now
-// that c was started. The memory of a Full one is everybody's and moves when the
-// last container has come.
-func (s *sandbox) awaitOrigin(ctx context.Context, c *container) error {
-	if s.origin.manifest.Scope != artifacts.Full {
-		return s.awaitReady(ctx, []*container{c})
-	}
-	live := s.live()
-	if len(live) < len(s.origin.manifest.Sandbox.Containers) {
-		return nil
-	}
-	return s.awaitReady(ctx, live)
-}
 
 // keepsUnready says whether the sandbox is to run on after err, which
 // awaitReady returned.

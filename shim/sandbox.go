@@ -23,6 +23,7 @@ import (
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/volumes"
@@ -42,7 +43,13 @@ type sandbox struct {
 	local     *local.Store
 	netns     string // path; "" if it is the host's
 	network   *network.State
+	cgroup    string // the root container's, which the sandbox's process is in
 	cri       bool
+	pod       pod.Identity
+	// emptyDirs are those of the pod's volumes that live in the sandbox.
+	emptyDirs []pod.EmptyDir
+	// ledger is what the node remembers of the pod; nil outside of Kubernetes.
+	ledger *pod.Ledger
 	// scratch holds volatile files, removed with the sandbox.
 	scratch string
 	// volumesDir holds the DurableDirs that the shim provides.
@@ -61,6 +68,9 @@ type sandbox struct {
 	volumes map[string]string
 	// origin is where the sandbox starts from, if not from its image.
 	origin *origin
+	// completed are the names of the containers that have ended well and that
+	// nobody has started again.
+	completed map[string]bool
 	// paused is what a paused sandbox is resumed from.
 	paused *local.Snapshot
 	// incomplete names a container that was killed while the sandbox was paused:
@@ -100,6 +110,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		cfg:       cfg,
 		verb:      make(chan struct{}, 1),
 		volumes:   map[string]string{},
+		completed: map[string]bool{},
 		inUse:     map[artifacts.ID]int{},
 		doomed:    map[artifacts.ID]bool{},
 		parents:   map[string]artifacts.ID{},

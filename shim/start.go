@@ -11,8 +11,6 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-
-	"github.com/ateom/ateom/artifacts"
 )
 
 // Start starts a container's first process, or one that was exec'd. A sandbox
@@ -49,37 +47,89 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 	if life == nil {
 		return fmt.Errorf("start container %s: its sandbox has ended: %w", c.id, errdefs.ErrFailedPrecondition)
 	}
+	if c.skipped {
+		c.init.setStarted(life.pid)
+		s.events.put(&eventstypes.TaskStart{ContainerID: c.id, Pid: uint32(life.pid)})
+		s.exited(sb, c, 0)
+		return nil
+	}
+	if sb.restoring() {
+		return s.restoreInit(ctx, sb, life, c)
+	}
 	clock := newStopwatch()
-	if o := sb.origin; o != nil && o.manifest.Scope == artifacts.Full {
-		if err := sb.restoreContainer(ctx, c, o.image()); err != nil {
-			return fmt.Errorf("start container %s from snapshot %s: %w", c.id, o.manifest.ID, err)
-		}
-		clock.mark("restore")
-	} else if err := sb.startContainer(ctx, c); err != nil {
+	if err := sb.startContainer(ctx, c); err != nil {
 		return fmt.Errorf("start container %s: %w", c.id, err)
 	}
-	c.init.setStarted(life.pid)
 	if sb.machine.state() == Created {
 		if err := sb.machine.move(Running, Created); err != nil {
 			return err
 		}
 	}
-	s.events.put(&eventstypes.TaskStart{ContainerID: c.id, Pid: uint32(life.pid)})
-	go s.watch(sb, life, c)
-
+	s.started(sb, life, c)
 	if sb.origin == nil {
 		return nil
 	}
-	if err := sb.awaitOrigin(ctx, c); err != nil {
-		err = fmt.Errorf("start container %s from snapshot %s: %w", c.id, sb.origin.manifest.ID, err)
+	if sb.cri {
+		if c.isRoot(sb) {
+			return sb.noteBegun()
+		}
+		return nil // kubelet says who is ready
+	}
+	return s.awaitOrigin(ctx, sb, []*container{c}, clock)
+}
+
+// restoreInit hands a container over to the memory that it comes back with. The
+// sandbox runs when the last one has come.
+func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *container) error {
+	clock := newStopwatch()
+	o := sb.origin
+	if err := sb.restoreContainer(ctx, c, o.image()); err != nil {
+		return fmt.Errorf("start container %s from snapshot %s: %w", c.id, o.manifest.ID, err)
+	}
+	clock.mark("restore")
+	sb.mu.Lock()
+	last := o.arrive(c, c.isRoot(sb))
+	sb.mu.Unlock()
+	if last {
+		if err := sb.machine.move(Running, Created); err != nil {
+			return err
+		}
+	}
+	s.started(sb, life, c)
+	if !last {
+		return nil
+	}
+	if err := sb.noteBegun(); err != nil {
+		return err
+	}
+	return s.awaitOrigin(ctx, sb, sb.live(), clock)
+}
+
+// started notes that a container has been started, and watches for its end.
+func (s *Service) started(sb *sandbox, l *life, c *container) {
+	c.init.setStarted(l.pid)
+	s.events.put(&eventstypes.TaskStart{ContainerID: c.id, Pid: uint32(l.pid)})
+	go s.watch(sb, l, c)
+}
+
+// awaitOrigin waits until containers that come from a snapshot are ready.
+func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*container, clock *stopwatch) error {
+	if err := sb.awaitReady(ctx, containers); err != nil {
+		err = fmt.Errorf("start from snapshot %s: %w", sb.origin.manifest.ID, err)
 		if !sb.keepsUnready(err) {
-			s.killContainer(context.WithoutCancel(ctx), sb, c)
+			// New containers whose snapshot does not become ready are of no use.
+			for _, c := range containers {
+				s.killContainer(context.WithoutCancel(ctx), sb, c)
+			}
 			return err
 		}
 		// An error would have containerd delete the task.
 		log.G(ctx).WithError(err).Warn("the sandbox runs on, not ready")
 	}
 	clock.mark("ready")
+	for _, c := range containers {
+		sb.deliverPending(ctx, c)
+	}
 	sb.setPace(ctx, sb.cfg.Hydrate)
 	sb.setReport(ctx, "Restore", clock.phases)
 	return nil

@@ -49,7 +49,7 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 		log.L.WithError(errors.Join(err, waitErr)).WithField("container", c.id).Warn("sandbox ended without a word")
 		return killedStatus
 	}
-	if status == killedStatus && cgroup.OOMKilled(c.spec.Linux.CgroupsPath) {
+	if status == killedStatus && cgroup.OOMKilled(sb.cgroup) {
 		s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
 	}
 	if !c.isRoot(sb) {
@@ -72,6 +72,7 @@ func (s *Service) exited(sb *sandbox, c *container, status int) {
 	if c.isRoot(sb) {
 		sb.machine.stop()
 	}
+	sb.noteEnd(c, status)
 	if c.init.finish(status) {
 		s.events.put(exitEvent(c.id, c.init))
 	}

@@ -43,6 +43,7 @@ var rules = []rule{
 	{"shim/reap", nil},
 	{"shim/sandboxid", nil},
 	{"shim/stdio", nil},
+	{"shim/pod", []string{"artifacts"}},
 	{"shim/volumes", []string{"artifacts"}},
 	{"shim/record", []string{"artifacts"}},
 	{"shim/roster", []string{"artifacts"}},

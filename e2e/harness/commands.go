@@ -99,6 +99,13 @@ func LastLine(output string) string {
 // pollPeriod is between two looks at what changes by itself.
 const pollPeriod = 5 * time.Millisecond
 
+// GiveUp returns an error after which Poll gives up.
+func GiveUp(err error) error { return &hopeless{err} }
+
+type hopeless struct{ error }
+
+func (h *hopeless) Unwrap() error { return h.error }
+
 // Poll calls check until it returns nil; after Limit it returns check's error.
 func Poll(check func() error) error {
 	deadline := time.Now().Add(Limit)
@@ -106,6 +113,10 @@ func Poll(check func() error) error {
 		err := check()
 		if err == nil {
 			return nil
+		}
+		var h *hopeless
+		if errors.As(err, &h) {
+			return err
 		}
 		if time.Now().After(deadline) {
 			return fmt.Errorf("not within %s: %w", Limit, err)

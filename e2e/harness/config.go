@@ -23,6 +23,8 @@ import (
 // "dir" in a directory of the node.
 type Config struct {
 	config.Config
+	// CRI makes the node's containerd serve a kubelet.
+	CRI *CRI
 }
 
 // complete fills in what is empty.
@@ -74,27 +76,55 @@ func (c Config) write(path string) error {
 	return os.WriteFile(path, b, 0o600)
 }
 
-// daemonConfig is a containerd that has nothing to do with Kubernetes and
-// writes nowhere but below its directory.
+// daemonConfig is a containerd that has nothing to do with Kubernetes, unless
+// there is a CRI, and writes nowhere but below its directory.
 var daemonConfig = template.Must(template.New("").Parse(`version = 3
 root = "{{.Dir}}/root"
 state = "{{.Dir}}/state"
-disabled_plugins = ["io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
+  "io.containerd.podsandbox.controller.v1.podsandbox",{{end}}
   "io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
-  "io.containerd.internal.v1.opt", "io.containerd.podsandbox.controller.v1.podsandbox"]
-[grpc]
+  "io.containerd.internal.v1.opt"]
+{{with .CRI}}imports = ["{{.Imports}}"]
+{{end}}[grpc]
   address = "{{.Address}}"
 [ttrpc]
   address = "{{.Address}}.ttrpc"
 [debug]
   level = "debug"
-`))
+{{with .CRI}}
+[plugins."io.containerd.cri.v1.images".pinned_images]
+  sandbox = "{{.PauseImage}}"
+[plugins."io.containerd.cri.v1.runtime"]
+  restrict_oom_score_adj = true
+[plugins."io.containerd.cri.v1.runtime".cni]
+  bin_dirs = ["/usr/lib/cni"]
+  conf_dir = "{{.CNIConfig}}"
+{{end}}`))
+
+// A CRI is what containerd's plugin for Kubernetes is told.
+type CRI struct {
+	// PauseImage is the reference of the image of pods' first containers.
+	PauseImage string
+	// CNIConfig is a directory of network configurations.
+	CNIConfig string
+	// Imports is a pattern of configuration files that are merged in, such as
+	// the one that names the runtime.
+	Imports string
+}
+
+// criNamespace is containerd's namespace of everything of Kubernetes.
+const criNamespace = "k8s.io"
 
 func daemonConfigPath(dir string) string { return filepath.Join(dir, "containerd.toml") }
 
-func writeDaemonConfig(dir, address string) error {
+func writeDaemonConfig(dir, address string, cri *CRI) error {
 	var b bytes.Buffer
-	if err := daemonConfig.Execute(&b, struct{ Dir, Address string }{dir, address}); err != nil {
+	data := struct {
+		Dir, Address string
+		CRI          *CRI
+	}{dir, address, cri}
+	if err := daemonConfig.Execute(&b, data); err != nil {
 		return err
 	}
 	return os.WriteFile(daemonConfigPath(dir), b.Bytes(), 0o600)

@@ -126,6 +126,46 @@ func cgroupParents(r *room) ([]string, error) {
 	return append(out, direct...), err
 }
 
+// MakeCgroup makes a cgroup of the run in every hierarchy and returns its path
+// below them, without a slash before it. It goes with the run.
+func MakeCgroup(name string) (string, error) {
+	name = here.word + "-" + name
+	hierarchies, err := filepath.Glob(filepath.Join(cgroupRoot, "*", "cgroup.procs"))
+	if err != nil {
+		return "", err
+	}
+	if len(hierarchies) == 0 {
+		hierarchies = []string{filepath.Join(cgroupRoot, "cgroup.procs")}
+	}
+	for _, h := range hierarchies {
+		dir := filepath.Join(filepath.Dir(h), name)
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return "", fmt.Errorf("make cgroup: %w", err)
+		}
+		// A v1 cpuset starts empty, and nothing could be placed into it.
+		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
+			b, err := os.ReadFile(filepath.Join(filepath.Dir(h), file))
+			if err != nil {
+				continue // another controller
+			}
+			if err := os.WriteFile(filepath.Join(dir, file), b, 0o644); err != nil {
+				return "", fmt.Errorf("make cgroup: %w", err)
+			}
+		}
+	}
+	return name, nil
+}
+
+// EmptyCgroups removes all that is below the cgroups of MakeCgroup.
+func EmptyCgroups() error {
+	children, err := cgroups(here)
+	var errs []error
+	for _, dir := range slices.Backward(children) {
+		errs = append(errs, ignoreMissing(os.Remove(dir)))
+	}
+	return errors.Join(append(errs, err)...)
+}
+
 // cgroups lists what is left in the cgroups of the run's containerd namespaces.
 // The parents themselves may stay as long as a node lives: runsc, like others,
 // removes only what it made last.

@@ -57,6 +57,9 @@ func Start(c Config) (_ *Node, err error) {
 		Dir:       filepath.Join(here.dir, fmt.Sprint(number)),
 		Namespace: fmt.Sprintf("%s-%d", here.word, number),
 	}
+	if c.CRI != nil {
+		n.Namespace = criNamespace
+	}
 	n.Address = filepath.Join(n.Dir, "c.sock")
 	if err := os.Mkdir(n.Dir, 0o700); err != nil {
 		return nil, err
@@ -72,7 +75,7 @@ func Start(c Config) (_ *Node, err error) {
 	if err := n.Config.write(n.ConfigPath()); err != nil {
 		return nil, err
 	}
-	if err := writeDaemonConfig(n.Dir, n.Address); err != nil {
+	if err := writeDaemonConfig(n.Dir, n.Address, c.CRI); err != nil {
 		return nil, err
 	}
 	return n, n.boot()
@@ -207,6 +210,14 @@ func (n *Node) image(ctx context.Context, im images.Image) (client.Image, error)
 		return nil, fmt.Errorf("unpack %s: %w", im.Ref, err)
 	}
 	return found, nil
+}
+
+// Import gives an image to containerd.
+func (n *Node) Import(ctx context.Context, im images.Image) error {
+	ctx, cancel := context.WithTimeout(n.context(ctx), Limit)
+	defer cancel()
+	_, err := n.image(ctx, im)
+	return err
 }
 
 // Want imports an image for commands that name it.

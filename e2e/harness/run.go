@@ -32,7 +32,11 @@ var here *room
 
 // Run runs the tests of a package in namespaces of their own, and then looks
 // for what they left. It returns the exit code.
-func Run(m *testing.M) int {
+func Run(m *testing.M) int { return RunWith(m, func() error { return nil }) }
+
+// RunWith is Run for tests that share something, which last ends before
+// anybody looks for what is left.
+func RunWith(m *testing.M, last func() error) int {
 	done, code, err := enter()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "harness:", err)
@@ -41,7 +45,7 @@ func Run(m *testing.M) int {
 	if done {
 		return code
 	}
-	code, err = runTests(m)
+	code, err = runTests(m, last)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "harness:", err)
 		return max(1, code)
@@ -49,7 +53,7 @@ func Run(m *testing.M) int {
 	return code
 }
 
-func runTests(m *testing.M) (code int, err error) {
+func runTests(m *testing.M, last func() error) (code int, err error) {
 	dir := os.Getenv(dirEnv)
 	here = newRoom(dir)
 	if err := os.Setenv("TMPDIR", filepath.Join(dir, "tmp")); err != nil {
@@ -65,5 +69,5 @@ func runTests(m *testing.M) (code int, err error) {
 		return 1, err
 	}
 	code = m.Run()
-	return code, errors.Join(here.shared.close(), before.compare(here, leakLimit))
+	return code, errors.Join(last(), here.shared.close(), before.compare(here, leakLimit))
 }

@@ -56,8 +56,18 @@ var Busybox = Image{
 	fill:   busybox,
 }
 
+// Pause is what a pod's sandbox holds besides the pod's containers.
+var Pause = Image{
+	Name:   "pause",
+	Ref:    "ateom.test/pause:latest",
+	Env:    []string{searchPath},
+	Cmd:    []string{"/bin/sleep", "2147483647"},
+	recipe: Busybox.recipe,
+	fill:   busybox,
+}
+
 // All are the images that `make images` makes.
-var All = []Image{Busybox, Debian}
+var All = []Image{Busybox, Debian, Pause}
 
 // Ensure returns the path of the image's OCI tarball, which it makes first if
 // no earlier call on this machine did. It needs root, and Debian's archive for

@@ -49,6 +49,8 @@ type Config struct {
 	DefaultStore string `toml:"default-store"`
 	// Stores by name.
 	Stores map[string]Store `toml:"stores"`
+	// KubeletDir is kubelet's root directory, below which it keeps pods' volumes.
+	KubeletDir string `toml:"kubelet-dir"`
 	// CheckpointIO chooses who moves checkpoint bytes: "gofer" (default) or "files".
 	CheckpointIO CheckpointIO `toml:"checkpoint-io"`
 	// Hydrate says how pages that nobody waits for are loaded once a sandbox is
@@ -84,6 +86,7 @@ func Default() *Config {
 	return &Config{
 		StateDir:     "/var/lib/ateom",
 		RunDir:       "/run/ateom",
+		KubeletDir:   "/var/lib/kubelet",
 		CheckpointIO: Gofer,
 		Hydrate:      job.PaceFull,
 	}
@@ -156,7 +159,7 @@ var reservedFlags = []string{"root", "log", "log-format"}
 
 // resolve checks what can be checked without touching anything and finds the binaries.
 func (c *Config) resolve() error {
-	for _, d := range []struct{ key, path string }{{"state-dir", c.StateDir}, {"run-dir", c.RunDir}} {
+	for _, d := range []struct{ key, path string }{{"state-dir", c.StateDir}, {"run-dir", c.RunDir}, {"kubelet-dir", c.KubeletDir}} {
 		if !filepath.IsAbs(d.path) {
 			return fmt.Errorf("%s: want an absolute path, got %q: %w", d.key, d.path, errdefs.ErrInvalidArgument)
 		}

@@ -1,0 +1,110 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// run runs kubectl as the administrator, within harness.Limit.
+func (k *Cluster) run(stdin []byte, args ...string) (harness.Result, error) {
+	path, err := harness.Program("kubectl")
+	if err != nil {
+		return harness.Result{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", k.Kubeconfig}, args...)...)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = bytes.NewReader(stdin), &stdout, &stderr
+	cmd.WaitDelay = time.Second
+	began := time.Now()
+	err = cmd.Run()
+	r := harness.Result{Stdout: stdout.String(), Stderr: stderr.String(), Took: time.Since(began), Code: cmd.ProcessState.ExitCode()}
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		return r, fmt.Errorf("kubectl %s: %w", strings.Join(args, " "), err)
+	}
+	return r, nil
+}
+
+// try runs kubectl, whose failure is an error.
+func (k *Cluster) try(args ...string) error {
+	r, err := k.run(nil, args...)
+	if err == nil && r.Code != 0 {
+		err = fmt.Errorf("kubectl %s: %s", strings.Join(args, " "), r.Stderr)
+	}
+	return err
+}
+
+// Try runs kubectl and tells how it ended.
+func (k *Cluster) Try(t testing.TB, args ...string) harness.Result {
+	t.Helper()
+	r, err := k.run(nil, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// Kubectl runs kubectl, which must succeed, and returns its output.
+func (k *Cluster) Kubectl(t testing.TB, args ...string) string {
+	t.Helper()
+	r := k.Try(t, args...)
+	if r.Code != 0 {
+		t.Fatalf("kubectl %s: exit code %d\n%s%s", strings.Join(args, " "), r.Code, r.Stdout, r.Stderr)
+	}
+	return r.Stdout
+}
+
+// Apply applies manifests, which are removed when the test ends.
+func (k *Cluster) Apply(t testing.TB, manifests string) {
+	t.Helper()
+	if r, err := k.run([]byte(manifests), "apply", "-f", "-"); err != nil || r.Code != 0 {
+		t.Fatalf("apply: %v %s%s\n%s", err, r.Stdout, r.Stderr, manifests)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(k.Logs())
+		}
+		r, err := k.run([]byte(manifests), "delete", "--ignore-not-found", "--now", "-f", "-")
+		if err != nil || r.Code != 0 {
+			t.Errorf("delete what was applied: %v %s%s\n%s", err, r.Stdout, r.Stderr, k.Logs())
+		}
+	})
+}
+
+// Get decodes an object of the API into v.
+func (k *Cluster) Get(t testing.TB, v any, args ...string) {
+	t.Helper()
+	out := k.Kubectl(t, append([]string{"get", "-o", "json"}, args...)...)
+	if err := json.Unmarshal([]byte(out), v); err != nil {
+		t.Fatalf("decode %q: %v", args, err)
+	}
+}
+
+// GetJSON decodes what an HTTP server answers into v.
+func GetJSON(url string, v any) error {
+	client := http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	resp, err := client.Get(url)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("get %s: %s", url, resp.Status)
+	}
+	return json.NewDecoder(resp.Body).Decode(v)
+}

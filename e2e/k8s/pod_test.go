@@ -1,0 +1,30 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package k8s
+
+import "testing"
+
+func TestAPodBecomesReady(t *testing.T) {
+	k := theCluster(t)
+	k.Apply(t, `
+apiVersion: node.k8s.io/v1
+kind: RuntimeClass
+metadata: {name: ateom}
+handler: ateom
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: first}
+spec:
+  runtimeClassName: ateom
+  nodeName: node
+  containers:
+  - name: app
+    image: ateom.test/busybox:latest
+    imagePullPolicy: Never
+    command: [sh, -c, 'mkdir /www; echo hi > /www/x; exec busybox httpd -f -p 8080 -h /www']
+    readinessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
+`)
+	k.Kubectl(t, "wait", "--for=condition=Ready", "--timeout=50s", "pod/first")
+}

@@ -1,0 +1,86 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+// A Ledger remembers what has happened to one pod on this node. Kubelet makes
+// a pod's sandbox anew when it was lost, in a crash or a reboot, with the
+// annotations of the first time: the ledger tells the new one what is done.
+type Ledger struct {
+	path string
+
+	// Begun says that the pod has started from the snapshot that it was told to:
+	// it does so once, and begins from its images after that, as any pod does.
+	Begun bool `json:"begun,omitempty"`
+	// Filled are the volumes that hold what the snapshot had, and perhaps more
+	// by now.
+	Filled []string `json:"filled,omitempty"`
+	// Paused is the local snapshot in which the pod sleeps.
+	Paused artifacts.ID `json:"paused,omitempty"`
+}
+
+// OpenLedger reads the ledger of a pod, which is empty for a new one. Those of
+// pods that kubelet has no directory for any more are removed.
+func OpenLedger(stateDir, kubeletDir, uid string) (*Ledger, error) {
+	dir := filepath.Join(stateDir, "pods")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the pod's ledger: %w", err)
+	}
+	l := &Ledger{path: filepath.Join(dir, uid)}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open the pod's ledger: %w", err)
+	}
+	for _, e := range entries {
+		if _, err := os.Stat(filepath.Join(kubeletDir, "pods", e.Name())); errors.Is(err, fs.ErrNotExist) && e.Name() != uid {
+			_ = os.Remove(filepath.Join(dir, e.Name()))
+		}
+	}
+	b, err := os.ReadFile(l.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return l, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open the pod's ledger: %w", err)
+	}
+	if err := json.Unmarshal(b, l); err != nil {
+		return nil, fmt.Errorf("read the pod's ledger %s: %w", l.path, err)
+	}
+	return l, nil
+}
+
+// IsFilled says whether the volume has had its content from the snapshot.
+func (l *Ledger) IsFilled(volume string) bool { return slices.Contains(l.Filled, volume) }
+
+// Write makes the ledger what the next sandbox of the pod finds. It survives a
+// power cut whole, as it was or as it is.
+func (l *Ledger) Write() (err error) {
+	b, err := json.Marshal(l)
+	if err != nil {
+		return fmt.Errorf("encode the pod's ledger: %w", err)
+	}
+	f, err := os.OpenFile(l.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("write the pod's ledger: %w", err)
+	}
+	_, err = f.Write(b)
+	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
+		err = os.Rename(l.path+".new", l.path)
+	}
+	if err != nil {
+		return fmt.Errorf("write the pod's ledger: %w", err)
+	}
+	return nil
+}

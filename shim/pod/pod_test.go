@@ -1,0 +1,148 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package pod
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+func TestCgroupIsThePods(t *testing.T) {
+	for path, want := range map[string]string{
+		"/kubepods/burstable/pod12/abc":           "/kubepods/burstable/pod12",
+		"/kubepods/pod12/abc":                     "/kubepods/pod12",
+		"/x/kubepods/pod12/abc":                   "/x/kubepods/pod12",
+		"/podman/default/abc":                     "/podman",
+		"/other/abc":                              "/other/abc",
+		"kubepods-pod12.slice:cri-containerd:abc": "kubepods-pod12.slice:cri-containerd:abc",
+		"": "",
+	} {
+		if got := Cgroup(path); got != want {
+			t.Errorf("Cgroup(%q) = %q, want %q", path, got, want)
+		}
+	}
+}
+
+// newKubeletDir makes a kubelet's directory with a pod of some volumes.
+func newKubeletDir(t *testing.T, uid string, names ...string) (dir string, path func(name string) string) {
+	t.Helper()
+	dir = t.TempDir()
+	path = func(name string) string {
+		return filepath.Join(dir, "pods", uid, "volumes", "kubernetes.io~empty-dir", name)
+	}
+	for _, name := range names {
+		if err := os.MkdirAll(path(name), 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, path
+}
+
+func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
+	dir, path := newKubeletDir(t, "u", "disk", "memory", "home", "full")
+	if err := unix.Mount("tmpfs", path("memory"), "tmpfs", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { unix.Unmount(path("memory"), unix.MNT_DETACH) })
+	if err := os.WriteFile(filepath.Join(path("full"), "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got, err := EmptyDirs(dir, "u", []string{"home"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []EmptyDir{{Name: "disk", Path: path("disk")}, {Name: "memory", Path: path("memory"), Memory: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("EmptyDirs (-want +got):\n%s", diff)
+	}
+	for _, uid := range []string{"", "other", "../u", ".."} {
+		if got, err := EmptyDirs(dir, uid, nil); err != nil || len(got) > 0 {
+			t.Errorf("EmptyDirs of pod %q = %v, %v", uid, got, err)
+		}
+	}
+}
+
+func TestHintsAndMountsAgree(t *testing.T) {
+	dirs := []EmptyDir{{Name: "disk", Path: "/k/disk"}, {Name: "memory", Path: "/k/memory", Memory: true}}
+	root := &specs.Spec{Annotations: map[string]string{}, Mounts: []specs.Mount{{Destination: "/dev/shm", Type: "bind", Source: "/shm"}}}
+	Hint(root, dirs)
+	for key, want := range map[string]string{
+		"disk.source": "/k/disk", "disk.type": "tmpfs", "disk.share": "pod", "memory.source": "/k/memory", "ateom_dev_shm.source": "/shm",
+	} {
+		if got := root.Annotations["dev.gvisor.spec.mount."+key]; got != want {
+			t.Errorf("hint %s = %q, want %q", key, got, want)
+		}
+	}
+	spec := &specs.Spec{Mounts: []specs.Mount{
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "shm"},
+		{Destination: "/dev/shm", Type: "bind", Source: "/shm", Options: []string{"rbind", "rw"}},
+		{Destination: "/disk", Type: "bind", Source: "/k/disk", Options: []string{"rbind", "rw"}},
+		{Destination: "/memory", Type: "bind", Source: "/k/memory", Options: []string{"rbind", "ro"}},
+		{Destination: "/part", Type: "bind", Source: "/k/memory/part", Options: []string{"rbind", "ro"}},
+	}}
+	Retype(spec, dirs)
+	want := []specs.Mount{
+		{Destination: "/dev/shm", Type: "tmpfs", Source: "/shm", Options: []string{"rw"}},
+		{Destination: "/disk", Type: "bind", Source: "/k/disk", Options: []string{"rbind", "rw"}},
+		{Destination: "/memory", Type: "tmpfs", Source: "/k/memory", Options: []string{"ro"}},
+		{Destination: "/part", Type: "bind", Source: "/k/memory/part", Options: []string{"rbind", "ro"}},
+	}
+	if diff := cmp.Diff(want, spec.Mounts); diff != "" {
+		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+}
+
+func TestLedgerRemembersAPodAsLongAsItIsThere(t *testing.T) {
+	state := t.TempDir()
+	kubelet, _ := newKubeletDir(t, "u", "home")
+	l, err := OpenLedger(state, kubelet, "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Begun, l.Filled, l.Paused = true, []string{"home"}, artifacts.ID("01jd0000090000000000000000")
+	if err := l.Write(); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenLedger(state, kubelet, "u")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(l, again, cmpopts.IgnoreUnexported(Ledger{})); diff != "" {
+		t.Errorf("read back (-want +got):\n%s", diff)
+	}
+	if !again.IsFilled("home") || again.IsFilled("work") {
+		t.Errorf("filled: %v", again.Filled)
+	}
+	// Kubelet removes the pod; another pod's sandbox comes.
+	if err := os.RemoveAll(filepath.Join(kubelet, "pods", "u")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenLedger(state, kubelet, "other"); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := os.ReadDir(filepath.Join(state, "pods")); err != nil || len(left) > 0 {
+		t.Errorf("left of a pod that is gone: %v, %v", left, err)
+	}
+}
+
+func TestADamagedLedgerIsNotTakenForAnEmptyOne(t *testing.T) {
+	state := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(state, "pods"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(state, "pods", "u"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenLedger(state, t.TempDir(), "u"); err == nil {
+		t.Error("OpenLedger read a damaged ledger")
+	}
+}

@@ -1,0 +1,80 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/durabledir"
+	"github.com/ateom/ateom/shim/pod"
+)
+
+// settlePod makes a sandbox that Kubernetes asked for the pod's: in its cgroup,
+// with its emptyDir volumes, and with what the node remembers of it.
+func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
+	s.cri = underCRI(spec)
+	s.cgroup = spec.Linux.CgroupsPath
+	if !s.cri {
+		return nil
+	}
+	s.pod = pod.Identify(spec)
+	s.cgroup = pod.Cgroup(spec.Linux.CgroupsPath)
+	spec.Linux.CgroupsPath = s.cgroup
+	if s.emptyDirs, err = pod.EmptyDirs(s.cfg.KubeletDir, s.pod.UID, decl.emptyDirs); err != nil {
+		return err
+	}
+	pod.Hint(spec, s.emptyDirs)
+	if s.pod.UID == "" {
+		return nil
+	}
+	s.ledger, err = pod.OpenLedger(s.cfg.StateDir, s.cfg.KubeletDir, s.pod.UID)
+	return err
+}
+
+// checkPodVolumes refuses a volume that would lie in the sandbox and on the
+// node at the same time.
+func (s *sandbox) checkPodVolumes(c *container) error {
+	for _, d := range durabledir.ForContainer(c.decl.volumes, c.name) {
+		source, _ := bindSource(c.spec.Mounts, d.MountPath)
+		for _, e := range s.emptyDirs {
+			if e.Path == source {
+				return fmt.Errorf("annotation %s: %s is the pod's emptyDir volume %q: name it in %s instead: %w",
+					durabledir.Annotation, d.MountPath, e.Name, durabledir.VolumesAnnotation, errdefs.ErrInvalidArgument)
+			}
+		}
+	}
+	return nil
+}
+
+// noteBegun remembers that the pod has started from its origin. If that was its
+// own sleep, the snapshot goes the way of any that a sandbox was resumed from.
+func (s *sandbox) noteBegun() error {
+	if s.ledger == nil {
+		return nil
+	}
+	if s.origin.slept != nil {
+		s.mu.Lock()
+		s.paused = s.origin.slept
+		s.mu.Unlock()
+	}
+	s.ledger.Begun, s.ledger.Paused = true, ""
+	return s.ledger.Write()
+}
+
+// noteAsleep remembers which snapshot the pod sleeps in, "" if it is awake.
+func (s *sandbox) noteAsleep(ctx context.Context, id artifacts.ID) {
+	if s.ledger == nil || s.ledger.Paused == id {
+		return
+	}
+	s.ledger.Paused = id
+	if err := s.ledger.Write(); err != nil {
+		log.G(ctx).WithError(err).Warn("note what the pod sleeps in")
+	}
+}
