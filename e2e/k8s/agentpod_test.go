@@ -61,8 +61,8 @@ spec:
     imagePullPolicy: Never
     command: [python3, -u, -c, "$(PROGRAM)"]
     env: [{name: PROGRAM, value: @PROGRAM@}]
-    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1}
-    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, failureThreshold: 1}
+    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3}
+    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
@@ -74,15 +74,15 @@ spec:
     image: ateom.test/debian:latest
     imagePullPolicy: Never
     command: [redis-server, --save, "", --protected-mode, "no"]
-    readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1}
-    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, failureThreshold: 1}
+    readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3}
+    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3}
     volumeMounts:
     - {name: disk, mountPath: /disk}
   - name: logger
     image: ateom.test/busybox:latest
     imagePullPolicy: Never
     command: [sh, -c, 'i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done']
-    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, failureThreshold: 1}
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 3}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
