@@ -28,15 +28,21 @@ type CreateOpts struct {
 // Create creates a container from the bundle and returns the pid of the
 // process that stands for it on the host.
 func (r *Runsc) Create(ctx context.Context, id, bundle string, opts CreateOpts) (pid int, err error) {
+	return r.create(ctx, id, bundle, opts, command{args: []string{"create"}, io: opts.IO})
+}
+
+// create runs a command that creates a container, completed by what says how.
+func (r *Runsc) create(ctx context.Context, id, bundle string, opts CreateOpts, c command) (pid int, err error) {
 	pidFile := filepath.Join(bundle, "init.pid")
 	if err := os.Remove(pidFile); err != nil && !os.IsNotExist(err) {
 		return 0, fmt.Errorf("remove old pid file: %w", err)
 	}
-	args := []string{"create", "--bundle", bundle, "--pid-file", pidFile}
+	c.args = append(c.args, "--bundle", bundle, "--pid-file", pidFile)
 	if opts.ConsoleSocket != "" {
-		args = append(args, "--console-socket", opts.ConsoleSocket)
+		c.args = append(c.args, "--console-socket", opts.ConsoleSocket)
 	}
-	if _, err := r.run(ctx, command{args: append(args, id), io: opts.IO}); err != nil {
+	c.args = append(c.args, id)
+	if _, err := r.run(ctx, c); err != nil {
 		return 0, err
 	}
 	return readPid(pidFile)
@@ -61,15 +67,26 @@ type RestoreOpts struct {
 
 // Restore starts a created container from a checkpoint.
 func (r *Runsc) Restore(ctx context.Context, id string, io IO, opts RestoreOpts) error {
-	args := []string{"restore", "--detach", "--image-path", opts.ImagePath}
-	if opts.Background {
+	_, err := r.run(ctx, command{args: append(opts.args(), id), io: io, limit: longLimit})
+	return err
+}
+
+// CreateRestored creates a container from the bundle and starts it from a
+// checkpoint: Create and Restore with one process instead of two.
+func (r *Runsc) CreateRestored(ctx context.Context, id, bundle string, opts CreateOpts, from RestoreOpts) (pid int, err error) {
+	return r.create(ctx, id, bundle, opts, command{args: from.args(), io: opts.IO, limit: longLimit})
+}
+
+// args of a restore, but for the container's id.
+func (o RestoreOpts) args() []string {
+	args := []string{"restore", "--detach", "--image-path", o.ImagePath}
+	if o.Background {
 		args = append(args, "--background")
 	}
-	if opts.Direct {
+	if o.Direct {
 		args = append(args, "--direct")
 	}
-	_, err := r.run(ctx, command{args: append(args, id), io: io, limit: longLimit})
-	return err
+	return args
 }
 
 // Checkpoint saves the sandbox of container id into imagePath and leaves it as

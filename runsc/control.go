@@ -30,6 +30,7 @@ const (
 	methodEvent       = "containerManager.Event"
 	methodPortForward = "containerManager.PortForward"
 	methodWaitRestore = "containerManager.WaitRestore"
+	methodCheckpoint  = "containerManager.Checkpoint"
 )
 
 // ErrUnsupported says that the sandbox does not speak a control method.
@@ -73,6 +74,37 @@ func (c *Control) Wait(ctx context.Context, container string) (status int, err e
 // WaitRestore waits, without a bound but ctx, until a restore has loaded all of its memory.
 func (c *Control) WaitRestore(ctx context.Context) error {
 	return c.callUnbounded(ctx, methodWaitRestore, nil, nil)
+}
+
+// saveArgs is what Checkpoint uses of control.SaveOpts.
+type saveArgs struct {
+	Metadata      map[string]string `json:"metadata"`
+	HavePagesFile bool              `json:"have_pages_file"`
+	urpc.FilePayload
+	Resume             bool
+	UseCheckpointGofer bool `json:"use_checkpoint_gofer"`
+}
+
+// Checkpoint does what the subcommand of that name does, with a checkpoint
+// gofer that the caller has started: gofer is a socket connected to it, which
+// the caller closes. A sandbox that does not know the arguments counts the
+// files, before it touches anything: ErrUnsupported.
+func (c *Control) Checkpoint(ctx context.Context, gofer *os.File) error {
+	ctx, cancel := context.WithTimeout(ctx, longLimit)
+	defer cancel()
+	args := &saveArgs{
+		Metadata:           map[string]string{"compression": "none"}, // statefile.CompressionLevelNone
+		HavePagesFile:      true,
+		Resume:             true,
+		UseCheckpointGofer: true,
+	}
+	args.Files = []*os.File{gofer}
+	err := c.callUnbounded(ctx, methodCheckpoint, args, nil)
+	var remote urpc.RemoteError
+	if errors.As(err, &remote) && strings.HasPrefix(remote.Message, "got 1 files, wanted ") {
+		return fmt.Errorf("%w: %w", err, ErrUnsupported)
+	}
+	return err
 }
 
 // signalArgs is boot.SignalArgs.

@@ -6,6 +6,7 @@ package runsc
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -47,6 +48,14 @@ func (m *containerManager) heard() ([]string, []signalArgs) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return slices.Clone(m.calls), slices.Clone(m.signals)
+}
+
+func (m *containerManager) Checkpoint(args *saveArgs, _ *struct{}) error {
+	for _, f := range args.Files {
+		io.WriteString(f, "image")
+		f.Close()
+	}
+	return m.note(fmt.Sprintf("checkpoint %v %v %v %v", args.Metadata, args.HavePagesFile, args.Resume, args.UseCheckpointGofer))
 }
 
 func (m *containerManager) Pause(_, _ *struct{}) error  { return m.note("pause") }
@@ -176,6 +185,32 @@ func TestControlDialHandsOverASocket(t *testing.T) {
 	// The far end is the sandbox's alone: when it closes it, the bytes end.
 	if b, err := io.ReadAll(f); err != nil || string(b) != "hello" {
 		t.Errorf("read %q, %v", b, err)
+	}
+}
+
+func TestControlCheckpointHandsOverTheGofer(t *testing.T) {
+	m := newContainerManager()
+	c := serve(t, m)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	err = c.Checkpoint(t.Context(), w)
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, err := io.ReadAll(r); err != nil || string(b) != "image" {
+		t.Errorf("the gofer got %q, %v", b, err)
+	}
+	calls, _ := m.heard()
+	if diff := cmp.Diff([]string{"checkpoint map[compression:none] true true true"}, calls); diff != "" {
+		t.Errorf("calls (-want +got):\n%s", diff)
+	}
+	m.err = errors.New("got 1 files, wanted 3")
+	if err := c.Checkpoint(t.Context(), os.Stdin); !errors.Is(err, ErrUnsupported) {
+		t.Errorf("Checkpoint of a sandbox that knows no gofers = %v", err)
 	}
 }
 

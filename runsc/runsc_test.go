@@ -78,6 +78,20 @@ while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && test ! -e "$2" && echo 41 >"$2";
 	}
 }
 
+func TestCreateRestoredIsOneCommand(t *testing.T) {
+	r, out := fakeRunsc(t, `printf '%s\n' "$@" >"$OUT/args"
+while [ $# -gt 0 ]; do [ "$1" = --pid-file ] && echo 42 >"$2"; shift; done`)
+	bundle := t.TempDir()
+	pid, err := r.CreateRestored(t.Context(), "c", bundle, CreateOpts{ConsoleSocket: "/s"}, RestoreOpts{ImagePath: "/i", Background: true})
+	if err != nil || pid != 42 {
+		t.Fatalf("CreateRestored = %d, %v, want 42", pid, err)
+	}
+	want := "restore --detach --image-path /i --background --bundle " + bundle + " --pid-file " + filepath.Join(bundle, "init.pid") + " --console-socket /s c"
+	if args := strings.Join(strings.Fields(readFile(t, out, "args")), " "); !strings.HasSuffix(args, want) {
+		t.Errorf("arguments %q, want the end %q", args, want)
+	}
+}
+
 func TestCreateWithoutPidFileFails(t *testing.T) {
 	r, _ := fakeRunsc(t, "exit 0")
 	bundle := t.TempDir()

@@ -40,10 +40,24 @@ func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error
 		return s.saveFiles(ctx, dir)
 	}
 	defer seat.leave()
-	if err := s.runsc.With(seat.env...).Checkpoint(ctx, s.id, seat.dir); err != nil {
+	if err := s.saveThrough(ctx, seat); err != nil {
 		return nil, fmt.Errorf("save sandbox %s: %w", s.id, seat.explain(err))
 	}
 	return readParts(dir)
+}
+
+// saveThrough has the sandbox write itself to the side-car of a seat.
+func (s *sandbox) saveThrough(ctx context.Context, seat *seat) error {
+	sidecar, err := gofer.StartSave(ctx, seat.binary, s.runsc, seat.dir)
+	if err != nil {
+		return err
+	}
+	err = s.control.Checkpoint(ctx, sidecar.Socket)
+	sidecar.Close()
+	if errors.Is(err, runsc.ErrUnsupported) {
+		return s.runsc.With(sidecarEnv+"="+filepath.Dir(seat.binary)).Checkpoint(ctx, s.id, seat.dir)
+	}
+	return err
 }
 
 // saveFiles lets runsc write plain files and the gofer seal them.
@@ -95,8 +109,28 @@ func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) e
 		// The memory came with the root container; this one only joins.
 		return s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 	}
+	return s.restoreMemory(ctx, i, func(r *runsc.Runsc, opts runsc.RestoreOpts) error {
+		return r.Restore(ctx, c.id, noIO, opts)
+	})
+}
+
+// recreateRoot makes the root container anew, from the image, and returns the
+// pid of the sandbox's process.
+func (s *sandbox) recreateRoot(ctx context.Context, c *container, i image) (pid int, err error) {
+	err = s.restoreMemory(ctx, i, func(r *runsc.Runsc, from runsc.RestoreOpts) error {
+		pid, err = s.attach(ctx, c, func(opts runsc.CreateOpts) (int, error) {
+			return r.CreateRestored(ctx, c.id, c.bundle, opts, from)
+		})
+		return err
+	})
+	return pid, err
+}
+
+// restoreMemory runs restore, which brings the root container and with it all
+// memory, with the image's bytes within runsc's reach.
+func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runsc.Runsc, runsc.RestoreOpts) error) error {
 	if s.cfg.CheckpointIO == config.Files {
-		return s.restoreFiles(ctx, c, i)
+		return s.restoreFiles(ctx, i, restore)
 	}
 	seat, err := s.takeSeat(&job.Seat{
 		Mode: job.Restore, Dir: i.dir, Store: i.store, CacheDir: filepath.Join(s.cfg.StateDir, "cache"), Cgroups: cgroup.Own(),
@@ -104,19 +138,19 @@ func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) e
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("restore without the gofer")
-		return s.restoreFiles(ctx, c, i)
+		return s.restoreFiles(ctx, i, restore)
 	}
 	defer seat.leave()
-	err = s.runsc.With(seat.env...).Restore(ctx, c.id, noIO, runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
+	err = restore(s.runsc.With(sidecarEnv+"="+filepath.Dir(seat.binary)), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
 	return seat.explain(err)
 }
 
 // restoreFiles lets runsc read plain files, verified before.
-func (s *sandbox) restoreFiles(ctx context.Context, c *container, i image) error {
+func (s *sandbox) restoreFiles(ctx context.Context, i image, restore func(*runsc.Runsc, runsc.RestoreOpts) error) error {
 	if _, err := s.job(ctx, &job.Request{Verb: job.Verify, Dir: i.dir}); err != nil {
 		return err
 	}
-	return s.runsc.Restore(ctx, c.id, noIO, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+	return restore(s.runsc, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 }
 
 // A seat is a directory that makes runsc start the gofer as its checkpoint
@@ -124,7 +158,7 @@ func (s *sandbox) restoreFiles(ctx context.Context, c *container, i image) error
 type seat struct {
 	dir    string
 	status string
-	env    []string
+	binary string // of the side-car
 }
 
 // takeSeat prepares a seat; leave must be called when runsc has returned.
@@ -133,7 +167,7 @@ func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
 	if err != nil {
 		return nil, err
 	}
-	bin, err := sidecarDir(gofer)
+	binary, err := findSidecar(gofer)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +176,7 @@ func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
 		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
 	}
 	// The status outlives the seat: pages may arrive long after runsc has returned.
-	t := &seat{dir: dir, status: s.seatStatus(config.Mode), env: []string{sidecarEnv + "=" + bin}}
+	t := &seat{dir: dir, status: s.seatStatus(config.Mode), binary: binary}
 	if err := os.Remove(t.status); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
 	}
@@ -183,14 +217,14 @@ func (t *seat) explain(err error) error {
 	return errors.Join(&gofer.Error{Code: status.Code, Message: status.Error}, err)
 }
 
-// sidecarDir returns the directory that holds the side-car under the name that
-// runsc looks for: gvisor-bin/ beside the gofer.
-func sidecarDir(gofer string) (string, error) {
-	dir := filepath.Join(filepath.Dir(gofer), "gvisor-bin")
-	if _, err := os.Stat(filepath.Join(dir, job.SeatBinary)); err != nil {
+// findSidecar returns the side-car, under the name that runsc looks for, in
+// gvisor-bin/ beside the gofer.
+func findSidecar(gofer string) (string, error) {
+	path := filepath.Join(filepath.Dir(gofer), "gvisor-bin", job.SeatBinary)
+	if _, err := os.Stat(path); err != nil {
 		return "", fmt.Errorf("find checkpoint side-car: %w", err)
 	}
-	return dir, nil
+	return path, nil
 }
 
 // job runs a one-request job of the gofer.

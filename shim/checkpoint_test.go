@@ -119,8 +119,8 @@ func TestSeatTellsTheGoferAndNobodyElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{sidecarEnv + "=" + filepath.Join(dir, "gvisor-bin")}, seat.env); diff != "" {
-		t.Errorf("environment (-want +got):\n%s", diff)
+	if want := filepath.Join(dir, "gvisor-bin", job.SeatBinary); seat.binary != want {
+		t.Errorf("the side-car is %s, want %s", seat.binary, want)
 	}
 	path := filepath.Join(seat.dir, job.SeatFile)
 	text, err := os.ReadFile(path)

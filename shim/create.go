@@ -241,12 +241,19 @@ func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 // createContainer runs runsc create with the container's streams, and returns
 // the pid of the sandbox's process.
 func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, err error) {
+	return s.attach(ctx, c, func(opts runsc.CreateOpts) (int, error) {
+		return s.runsc.Create(ctx, c.id, c.bundle, opts)
+	})
+}
+
+// attach has create make the container, with its streams or its terminal.
+func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.CreateOpts) (pid int, err error)) (pid int, err error) {
 	opts := runsc.CreateOpts{}
 	if c.isRoot(s) {
 		opts.IO = c.io()
 	}
 	if c.init.streams.Terminal == nil {
-		return s.runsc.Create(ctx, c.id, c.bundle, opts)
+		return create(opts)
 	}
 	console, err := newConsoleSocket(s.cfg.RunDir)
 	if err != nil {
@@ -254,7 +261,7 @@ func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, e
 	}
 	defer console.close()
 	opts.ConsoleSocket = console.path
-	if pid, err = s.runsc.Create(ctx, c.id, c.bundle, opts); err != nil {
+	if pid, err = create(opts); err != nil {
 		return 0, err
 	}
 	master, err := console.receive(ctx)

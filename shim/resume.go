@@ -14,6 +14,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/local"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
@@ -73,21 +74,12 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	release := sb.use(snap.Manifest.ID)
 	defer release()
 	for _, c := range live {
-		pid, err := sb.createContainer(ctx, c)
+		pid, err := sb.wake(ctx, c, snap)
 		if err != nil {
 			return nil, nil, err
 		}
 		if c.isRoot(sb) {
-			clock.mark("create")
 			l = sb.newLife(pid)
-		}
-		if snap.Manifest.Scope == artifacts.Full {
-			err = sb.restoreContainer(ctx, c, image{dir: snap.Dir})
-		} else {
-			err = sb.startContainer(ctx, c) // a cold boot over its DurableDirs
-		}
-		if err != nil {
-			return nil, nil, err
 		}
 	}
 	clock.mark("restore")
@@ -113,6 +105,22 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	}
 	sb.setReport(ctx, "Resume", clock.phases)
 	return clock.phases, unready, nil
+}
+
+// wake makes a container anew and starts it from snap. It returns the pid of
+// the sandbox's process.
+func (s *sandbox) wake(ctx context.Context, c *container, snap *local.Snapshot) (pid int, err error) {
+	full := snap.Manifest.Scope == artifacts.Full
+	if full && c.isRoot(s) {
+		return s.recreateRoot(ctx, c, image{dir: snap.Dir})
+	}
+	if pid, err = s.createContainer(ctx, c); err != nil {
+		return 0, err
+	}
+	if full {
+		return pid, s.restoreContainer(ctx, c, image{dir: snap.Dir})
+	}
+	return pid, s.startContainer(ctx, c) // a cold boot over its DurableDirs
 }
 
 // abandonResume removes what a failed resume has made.
