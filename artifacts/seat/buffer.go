@@ -46,6 +46,14 @@ const pageSize = 4096
 
 var zeroPage [pageSize]byte
 
+// zero reports whether p is nothing but zeros.
+func zero(p []byte) bool {
+	for range dataRuns(p) {
+		return false
+	}
+	return true
+}
+
 // dataRuns returns the stretches of p that are not zero pages, as offsets into p.
 func dataRuns(p []byte) iter.Seq2[int, int] {
 	return func(yield func(start, end int) bool) {

@@ -22,6 +22,21 @@ type piece struct {
 	segs  []segment
 }
 
+// appendTo appends the bytes of p to b, which has room for them.
+func (p *piece) appendTo(b []byte) ([]byte, error) {
+	if p.carry != nil {
+		b = append(b, p.carry.b...)
+	}
+	for _, s := range p.segs {
+		at := len(b)
+		b = b[:at+s.n]
+		if err := s.file.readFull(b[at:], s.off); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
 // window names the aligned stretch of a client file that a chunk comes from.
 type window struct {
 	file   *clientFile

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -19,18 +18,22 @@ import (
 )
 
 const (
-	// saveBytes is the largest write asked of runsc. Larger ones cost fewer
-	// turns of the protocol; 16 chunks keep two cores busy.
+	// saveBytes is the largest write asked of runsc, and the length of a write
+	// to the disk. Larger ones cost fewer turns of the protocol and of the disk.
 	saveBytes = 1 << 20
 	// saveParallel writes may be under way. No buffer hangs on this number:
-	// a worker copies one chunk at a time.
+	// a worker copies one batch at a time.
 	saveParallel = 16
+	// saveWorkers store batches of pages. Most of them wait for the disk.
+	saveWorkers = 8
+	// batchBytes bounds a batch: a write and what was carried over to it.
+	batchBytes = saveBytes + chunkSize
 )
 
 // A writer takes one file of a checkpoint. It implements stateio.AsyncWriter.
 type writer struct {
 	part   string
-	image  *os.File
+	image  *imageFile
 	draft  *draft
 	status *status
 
@@ -48,14 +51,15 @@ type writer struct {
 	stopped bool
 }
 
-// A saveTask is a piece and the write that waits for it; op is nil if that
-// write has already been answered.
+// A saveTask is a batch of pieces, each beginning where the one before it ends,
+// and the write that waits for it; op is nil if that write has already been
+// answered.
 type saveTask struct {
-	piece *piece
+	batch []*piece
 	op    *saveOp
 }
 
-// A saveOp is one write of runsc's, complete when all its pieces are.
+// A saveOp is one write of runsc's, complete when all its batches are.
 type saveOp struct {
 	id      int
 	n       uint64
@@ -66,17 +70,22 @@ var _ stateio.AsyncWriter = (*writer)(nil)
 
 // newWriter starts a writer of part into image, which it owns.
 func newWriter(part string, image *os.File, d *draft, st *status) *writer {
+	pages := part == artifacts.PartPages
 	w := &writer{
 		part:   part,
-		image:  image,
+		image:  newImageFile(image, pages),
 		draft:  d,
 		status: st,
-		cut:    cutter{pages: part == artifacts.PartPages},
+		cut:    cutter{pages: pages},
 		early:  newWriteback(image),
-		tasks:  make(chan saveTask, saveParallel*saveBytes/chunkSize),
+		tasks:  make(chan saveTask, saveParallel),
 		done:   make(chan stateio.Completion, saveParallel),
 	}
-	for range runtime.GOMAXPROCS(0) {
+	workers := 1
+	if pages {
+		workers = saveWorkers
+	}
+	for range workers {
 		w.workers.Go(w.work)
 	}
 	return w
@@ -109,22 +118,36 @@ func (w *writer) add(id int, src stateio.SourceFile, frs []memmap.FileRange) {
 	file := src.(*clientFile)
 	op := &saveOp{id: id}
 	op.pending.Store(1) // held by this function, so that no worker completes op early
+	var batch []*piece
+	room := batchBytes
 	for _, fr := range frs {
 		op.n += fr.Length()
-		w.cut.add(file, fr, func(p *piece) { w.submit(p, op) })
+		w.cut.add(file, fr, func(p *piece) {
+			if p.n > room {
+				w.submit(batch, op)
+				batch, room = nil, batchBytes
+			}
+			batch = append(batch, p)
+			room -= p.n
+		})
 	}
+	w.fail(w.image.grow(w.cut.off))
+	w.submit(batch, op)
 	w.status.asked(int64(op.n), false)
 	w.fail(w.cut.carry())
 	w.early.reached(w.cut.off)
 	w.finish(op)
 }
 
-// submit queues p on behalf of op.
-func (w *writer) submit(p *piece, op *saveOp) {
+// submit queues a batch on behalf of op.
+func (w *writer) submit(batch []*piece, op *saveOp) {
+	if len(batch) == 0 {
+		return
+	}
 	if op != nil {
 		op.pending.Add(1)
 	}
-	w.tasks <- saveTask{piece: p, op: op}
+	w.tasks <- saveTask{batch: batch, op: op}
 }
 
 // finish drops one hold on op and reports its completion with the last.
@@ -139,45 +162,49 @@ func (w *writer) finish(op *saveOp) {
 	w.done <- c
 }
 
-// work stores pieces until the writer is closed. Once one has failed the rest
+// work stores batches until the writer is closed. Once one has failed the rest
 // are dropped.
 func (w *writer) work() {
+	var b []byte
 	for t := range w.tasks {
-		if w.err() == nil {
-			w.fail(w.store(t.piece))
+		if b == nil {
+			b = aligned(batchBytes)
 		}
-		if t.piece.carry != nil {
-			t.piece.carry.free()
+		if w.err() == nil {
+			w.fail(w.store(t.batch, b))
+		}
+		for _, p := range t.batch {
+			if p.carry != nil {
+				p.carry.free()
+			}
 		}
 		w.finish(t.op)
 	}
 }
 
-// store hashes p and writes what of it is not zero.
-func (w *writer) store(p *piece) error {
-	b := p.carry
-	if b == nil {
-		b = newBuffer(p.n)
-		defer b.free()
-	}
-	for _, s := range p.segs {
-		if err := b.fill(s); err != nil {
+// store hashes a batch and writes what of it is not zero. It fills b.
+func (w *writer) store(batch []*piece, b []byte) error {
+	for _, p := range batch {
+		start := len(b)
+		var err error
+		if b, err = p.appendTo(b); err != nil {
 			return err
 		}
+		chunk := b[start:]
+		rec := savedChunk{length: uint32(len(chunk))}
+		if !zero(chunk) {
+			rec.digest = digestOf(chunk)
+		}
+		w.put(p.index, rec)
 	}
 	data := 0
-	for start, end := range dataRuns(b.b) {
-		if _, err := w.image.WriteAt(b.b[start:end], p.off+int64(start)); err != nil {
-			return fmt.Errorf("write %s: %w", w.image.Name(), err)
+	for start, end := range dataRuns(b) {
+		if err := w.image.write(b[start:end], batch[0].off+int64(start)); err != nil {
+			return err
 		}
 		data += end - start
 	}
-	rec := savedChunk{length: uint32(len(b.b))}
-	if data > 0 {
-		rec.digest = digestOf(b.b)
-	}
-	w.put(p.index, rec)
-	w.status.moved(int64(data), int64(len(b.b)-data))
+	w.status.moved(int64(data), int64(len(b)-data))
 	return nil
 }
 
@@ -224,7 +251,7 @@ func (w *writer) Wait(cs []stateio.Completion, min int) ([]stateio.Completion, e
 // Finalize ends the stream: after it the image file, its recipe and the part's
 // description are on disk.
 func (w *writer) Finalize() error {
-	w.cut.flush(func(p *piece) { w.submit(p, nil) })
+	w.cut.flush(func(p *piece) { w.submit([]*piece{p}, nil) })
 	w.stop()
 	err := w.err()
 	if err == nil {
@@ -245,7 +272,7 @@ func (w *writer) seal() error {
 			return fmt.Errorf("make recipe of part %s: %w", w.part, err)
 		}
 	}
-	return w.draft.seal(w.part, w.image, recipe)
+	return w.draft.seal(w.part, w.image.File, recipe)
 }
 
 // stop ends the workers when they have stored what is queued.
