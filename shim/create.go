@@ -123,7 +123,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	}
 	place(spec, c.id, sb.id, c.rootfs)
 	if first {
-		if err := sb.settleNetwork(spec); err != nil {
+		if err := sb.settleNetwork(spec, decl.connections); err != nil {
 			return nil, err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/durabledir"
 	"github.com/ateom/ateom/shim/annotation"
+	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/readiness"
 )
 
@@ -34,6 +35,7 @@ var annotations = map[string]bool{
 	annotationOnPause: true, annotationOnCommit: true, annotationStore: true, annotationRestoreFrom: true,
 	annotationOnResume: true, annotationGolden: true, annotationImage: true, annotationImageDigest: true,
 	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true, readiness.PolicyAnnotation: true,
+	network.ConnectionsAnnotation: true,
 }
 
 // A declaration is what a container's annotations ask for, checked.
@@ -44,6 +46,7 @@ type declaration struct {
 	onCommit    artifacts.Scope
 	probes      []readiness.Probe
 	onNotReady  readiness.Policy
+	connections network.Connections
 	store       string // a name; empty is the node's default
 	restoreFrom artifacts.ID
 	// golden is the Full snapshot whose memory a Data snapshot is started
@@ -79,6 +82,9 @@ func declare(values map[string]string) (*declaration, error) {
 		return nil, fmt.Errorf("annotation %w", err)
 	}
 	if d.onNotReady, err = readiness.ParsePolicy(values[readiness.PolicyAnnotation]); err != nil {
+		return nil, fmt.Errorf("annotation %w", err)
+	}
+	if d.connections, err = network.ParseConnections(values[network.ConnectionsAnnotation]); err != nil {
 		return nil, fmt.Errorf("annotation %w", err)
 	}
 	if strings.ContainsAny(d.store, ":/?") {

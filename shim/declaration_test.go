@@ -80,6 +80,7 @@ func TestBadDeclarationsNameTheAnnotation(t *testing.T) {
 		{"no port", map[string]string{"ateom.dev/readiness": `[{"httpGet":{}}]`}, []string{"ateom.dev/readiness[0].httpGet.port"}},
 		{"probe that is no JSON", map[string]string{"ateom.dev/readiness": "tcp:80"}, []string{"ateom.dev/readiness"}},
 		{"unknown policy", map[string]string{"ateom.dev/on-not-ready": "keep"}, []string{"ateom.dev/on-not-ready", "Kill or Keep", `"keep"`}},
+		{"unknown connections", map[string]string{"ateom.dev/connections": "Drop"}, []string{"ateom.dev/connections", "Close or Keep", `"Drop"`}},
 		{"store that is a URL", map[string]string{"ateom.dev/store": "s3://mine"}, []string{"ateom.dev/store", "name of a store"}},
 		{"store that is a path", map[string]string{"ateom.dev/store": "/etc"}, []string{"ateom.dev/store"}},
 		{"store with a query", map[string]string{"ateom.dev/store": "main?endpoint=x"}, []string{"ateom.dev/store"}},

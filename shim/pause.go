@@ -86,7 +86,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	}
 
 	// From here on the snapshot is the sandbox.
-	s.free(context.WithoutCancel(ctx), sb, snap)
+	s.free(context.WithoutCancel(ctx), sb, snap, thaw)
 	clock.mark("free")
 	if err := sb.machine.move(Paused, Pausing); err != nil {
 		return nil, nil, err
@@ -155,11 +155,12 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 	return snap, nil
 }
 
-// free removes the sandbox from memory, now that snap holds it.
-func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
+// free removes the frozen sandbox from memory, now that snap holds it.
+func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, thaw func()) {
 	live := sb.live()
 	l := sb.currentLife()
 	sb.endLife() // the ends that follow are nobody's business
+	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
 	for _, c := range live {
 		// The root container first: the others cannot be asked about any more, but
@@ -176,6 +177,7 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot) {
 			t.Detach()
 		}
 	}
+	sb.refuseConnections(ctx)
 	sb.mu.Lock()
 	previous := sb.paused
 	sb.paused = snap

@@ -65,7 +65,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 
 	clock := newStopwatch()
 	if sb.network != nil {
-		if err := sb.network.Apply(sb.netns); err != nil {
+		if err := sb.lendNetwork(); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
 		}
 		clock.mark("network")

@@ -43,9 +43,11 @@ type sandbox struct {
 	local     *local.Store
 	netns     string // path; "" if it is the host's
 	network   *network.State
-	cgroup    string // the root container's, which the sandbox's process is in
-	cri       bool
-	pod       pod.Identity
+	// connections is what a Pause does to those that are established.
+	connections network.Connections
+	cgroup      string // the root container's, which the sandbox's process is in
+	cri         bool
+	pod         pod.Identity
 	// emptyDirs are those of the pod's volumes that live in the sandbox.
 	emptyDirs []pod.EmptyDir
 	// ledger is what the node remembers of the pod; nil outside of Kubernetes.

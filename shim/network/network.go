@@ -35,9 +35,11 @@ type Link struct {
 	Neighbours []Neighbour `json:"neighbours,omitempty"`
 }
 
-// An Address is one address with its prefix length, such as "10.0.0.2/24".
+// An Address is one address with its prefix length, such as "10.0.0.2/24", and
+// the other end of a point-to-point link, if it is one.
 type Address struct {
 	CIDR      string `json:"cidr"`
+	Peer      string `json:"peer,omitempty"`
 	Broadcast string `json:"broadcast,omitempty"`
 	Scope     int    `json:"scope,omitempty"`
 }
@@ -110,6 +112,9 @@ func readLink(h *netlink.Handle, l netlink.Link) (Link, error) {
 		if a.Broadcast != nil {
 			addr.Broadcast = a.Broadcast.String()
 		}
+		if a.Peer != nil && a.Peer.String() != addr.CIDR {
+			addr.Peer = a.Peer.String()
+		}
 		out.Addresses = append(out.Addresses, addr)
 	}
 	routes, err := h.RouteList(l, netlink.FAMILY_ALL)
@@ -156,16 +161,56 @@ func (s *State) Addresses() int {
 }
 
 // Apply puts s back into the namespace at path. What is there already stays;
-// applying twice changes nothing. A link that has gone is an error.
-func (s *State) Apply(path string) error {
+// applying twice changes nothing. A link that has gone is an error. From then on
+// the kernel answers for the addresses: whoever connects to them, or goes on
+// sending on an old connection, is refused.
+func (s *State) Apply(path string) error { return s.apply(path, answering) }
+
+// Lend puts s back for a sandbox that is about to take it, and has the kernel
+// answer nobody: a peer of a connection that the sandbox still has must not be
+// told that there is none.
+func (s *State) Lend(path string) error { return s.apply(path, silent) }
+
+// A voice says whether the kernel answers for the namespace's addresses.
+type voice bool
+
+const (
+	answering voice = true
+	silent    voice = false
+)
+
+func (s *State) apply(path string, v voice) error {
 	h, err := open(path)
 	if err != nil {
 		return err
 	}
 	defer h.Close()
+	if err := v.apply(h); err != nil {
+		return fmt.Errorf("switch local delivery in %s: %w", path, err)
+	}
 	for _, link := range s.Links {
 		if err := link.apply(h); err != nil {
 			return fmt.Errorf("put back link %s of %s: %w", link.Name, path, err)
+		}
+	}
+	return nil
+}
+
+// apply adds or removes the rule by which the kernel takes packets for its own,
+// before there is any address. gVisor's network stack gets them all the same.
+func (v voice) apply(h *netlink.Handle) error {
+	for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+		rule := netlink.NewRule()
+		rule.Family, rule.Table, rule.Priority = family, unix.RT_TABLE_LOCAL, 0
+		var err error
+		if v == answering {
+			err = h.RuleAdd(rule)
+		} else {
+			err = h.RuleDel(rule)
+		}
+		// It is as it should be; or there is no IPv6.
+		if err != nil && !errors.Is(err, os.ErrExist) && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, unix.EAFNOSUPPORT) {
+			return err
 		}
 	}
 	return nil
@@ -217,6 +262,11 @@ func (a Address) apply(h *netlink.Handle, link netlink.Link) error {
 		return err
 	}
 	addr := &netlink.Addr{IPNet: &net.IPNet{IP: ip, Mask: ipNet.Mask}, Scope: a.Scope}
+	if a.Peer != "" {
+		if addr.Peer, err = netlink.ParseIPNet(a.Peer); err != nil {
+			return err
+		}
+	}
 	if a.Broadcast != "" {
 		addr.Broadcast = net.ParseIP(a.Broadcast).To4() // IPv6 has none
 	}

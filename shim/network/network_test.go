@@ -58,11 +58,22 @@ func newNamespace(t *testing.T) string {
 	must(h.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "eth0", MTU: 1400}, PeerName: "peer0"}))
 	link, err := h.LinkByName("eth0")
 	must(err)
-	addr, err := netlink.ParseAddr("10.7.0.2/24")
-	must(err)
-	must(h.AddrAdd(link, addr))
+	address := func(cidr, peer string) {
+		t.Helper()
+		addr, err := netlink.ParseAddr(cidr)
+		must(err)
+		if peer != "" {
+			addr.Peer, err = netlink.ParseIPNet(peer)
+			must(err)
+		}
+		must(h.AddrAdd(link, addr))
+	}
+	address("10.7.0.2/24", "")
+	address("10.9.0.2/32", "10.9.0.1/32")
+	address("fd00:7::2/64", "")
 	must(h.LinkSetUp(link))
 	must(h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.ParseIP("10.7.0.1")}))
+	must(h.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Gw: net.ParseIP("fd00:7::1"), Family: netlink.FAMILY_V6}))
 	must(h.NeighSet(&netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT,
 		IP: net.ParseIP("10.7.0.1"), HardwareAddr: net.HardwareAddr{2, 0, 0, 0, 0, 1}}))
 	return path
@@ -74,8 +85,8 @@ func TestApplyPutsBackWhatWasTaken(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if before.Addresses() != 1 {
-		t.Fatalf("read %+v, want one address", before)
+	if n := before.Addresses(); n < 3 {
+		t.Fatalf("read %+v, want three addresses", before)
 	}
 
 	// Take the addresses as gVisor does; the routes go with them.
@@ -121,5 +132,44 @@ func linkLocal(a Address) bool { return strings.HasPrefix(a.CIDR, "fe80:") }
 func TestReadNamesTheMissingNamespace(t *testing.T) {
 	if _, err := Read("/nonexistent/ns"); err == nil {
 		t.Error("Read of a missing namespace succeeded")
+	}
+}
+
+// A namespace that is lent to a sandbox takes no packet for its own; one that
+// nobody has does.
+func TestOnlyAnAppliedStateAnswers(t *testing.T) {
+	path := newNamespace(t)
+	state, err := Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	for _, step := range []struct {
+		name  string
+		do    func(string) error
+		rules int
+	}{{"Lend", state.Lend, 0}, {"Lend again", state.Lend, 0}, {"Apply", state.Apply, 1}, {"Apply again", state.Apply, 1}} {
+		if err := step.do(path); err != nil {
+			t.Fatalf("%s: %v", step.name, err)
+		}
+		for _, family := range []int{netlink.FAMILY_V4, netlink.FAMILY_V6} {
+			rules, err := h.RuleList(family)
+			if err != nil {
+				t.Fatal(err)
+			}
+			local := 0
+			for _, r := range rules {
+				if r.Table == unix.RT_TABLE_LOCAL {
+					local++
+				}
+			}
+			if local != step.rules {
+				t.Errorf("%s: %d rules for local delivery of family %d, want %d", step.name, local, family, step.rules)
+			}
+		}
 	}
 }
