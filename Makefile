@@ -22,7 +22,7 @@ REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
-TOOLS := containerd ctr versitygw fake-gcs-server
+TOOLS := containerd ctr versitygw fake-gcs-server azurite
 KUBERNETES := etcd kube-apiserver kubelet kubectl
 
 ##@ Build
@@ -39,7 +39,7 @@ bin/runsc:
 	@path=$$(e2e/tools/install gvisor_sentry) && { cmp -s $$path bin/gvisor-bin/gvisor_sentry || install -m 0755 $$path bin/gvisor-bin/gvisor_sentry; }
 
 .PHONY: tools
-tools: packages ## build containerd, ctr, an S3 and a GCS server, cached, and link them into bin/tools/
+tools: packages ## build containerd, ctr, an S3, a GCS and an Azure server, cached, and link them into bin/tools/
 	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(TOOLS)); do ln -sfn $$path bin/tools/; done
 
 .PHONY: kubernetes
@@ -55,7 +55,7 @@ images: packages ## make the root filesystems that the tests run in, cached
 packages:
 	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler /usr/include/google/protobuf/timestamp.proto=libprotobuf-dev zstd=zstd git=git chattr=e2fsprogs \
 		mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs sqlite3=sqlite3 /usr/bin/python3=python3-venv getfattr=attr getfacl=acl \
-		/usr/share/postgresql-common/pg_wrapper=postgresql
+		/usr/share/postgresql-common/pg_wrapper=postgresql node=nodejs npm=npm
 
 .PHONY: generate
 generate: packages ## regenerate protobuf code and Bazel's files

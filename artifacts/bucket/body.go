@@ -32,6 +32,10 @@ func (b *body) ReadAt(p []byte, off int64) (int, error) {
 		return 0, err
 	}
 	n, err := b.r.ReadAt(p, off)
+	// The last bytes would complete the object.
+	if err := b.ctx.Err(); err != nil {
+		return 0, err
+	}
 	if err == nil || (errors.Is(err, io.EOF) && off+int64(n) >= b.size) {
 		return n, err
 	}

@@ -9,17 +9,19 @@ import (
 	"errors"
 	"io"
 	"iter"
+	"math"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/containerd/errdefs"
 	"gocloud.dev/blob"
 )
 
 const (
-	// singleShot is the size up to which an object goes to S3 in one request.
-	// Smaller than that there is nothing to resume, and no server's multipart
-	// code is in the way.
+	// singleShot is the size up to which an object goes to S3 or Azure in one
+	// request. Smaller than that there is nothing to resume, and no server's
+	// multipart code is in the way.
 	singleShot = 64 << 20
 	// maxBuffer bounds the driver's copy of what it sends elsewhere.
 	maxBuffer = 16 << 20
@@ -30,16 +32,44 @@ const (
 // A cloudStore is a bucket that gocloud.dev opened.
 type cloudStore struct {
 	bucket *blob.Bucket
-	name   string // of the bucket
 	prefix string // "" or ends with "/"
 	url    string // for people
-	s3     *s3.Client
+	// put sends objects of up to putMax bytes; nil: the driver does.
+	put    putFunc
+	putMax int64
+	// call prepares the context of a call for the SDK.
+	call func(context.Context) context.Context
 }
 
-func newCloudStore(b *blob.Bucket, name, prefix, url string) *cloudStore {
-	s := &cloudStore{bucket: b, name: name, prefix: prefix, url: url}
-	if !b.As(&s.s3) {
-		s.s3 = nil
+// A createMode says whether an object may be replaced.
+type createMode int
+
+const (
+	replace createMode = iota
+	createOnly
+)
+
+// A putFunc sends a whole object from its own memory or file, where a driver
+// would copy it into buffers of its own first.
+type putFunc func(ctx context.Context, key string, body *io.SectionReader, create createMode) error
+
+// newCloudStore returns the store below prefix in the bucket b, whose own name is name.
+func newCloudStore(b *blob.Bucket, prefix, url, name string) *cloudStore {
+	s := &cloudStore{bucket: b, prefix: prefix, url: url}
+	s.call = func(ctx context.Context) context.Context { return ctx }
+	var (
+		s3Client *s3.Client
+		gcs      *storage.Client
+		azure    *container.Client
+	)
+	switch {
+	case b.As(&s3Client):
+		s.put, s.putMax = putS3(s3Client, name), singleShot
+	case b.As(&gcs):
+		boundRetriesGCS(gcs)
+	case b.As(&azure):
+		s.put, s.putMax = putAzure(azure), math.MaxInt64
+		s.call = withoutSDKRetries
 	}
 	return s
 }
@@ -49,7 +79,7 @@ func (s *cloudStore) String() string { return s.url }
 func (s *cloudStore) Close() error { return newError(s.url, "close", "", s.bucket.Close()) }
 
 func (s *cloudStore) Check(ctx context.Context) error {
-	ok, err := s.bucket.IsAccessible(ctx)
+	ok, err := s.bucket.IsAccessible(s.call(ctx))
 	if err != nil {
 		return newError(s.url, "check", "", err)
 	}
@@ -63,7 +93,7 @@ func (s *cloudStore) Get(ctx context.Context, key string, offset, length int64) 
 	if err := CheckKey(key); err != nil {
 		return nil, err
 	}
-	r, err := s.bucket.NewRangeReader(ctx, s.prefix+key, offset, length, nil)
+	r, err := s.bucket.NewRangeReader(s.call(ctx), s.prefix+key, offset, length, nil)
 	if err != nil {
 		return nil, newError(s.url, "get", key, err)
 	}
@@ -94,14 +124,14 @@ func (s *cloudStore) Put(ctx context.Context, key string, body io.ReaderAt, size
 		return err
 	}
 	b := newBody(ctx, body, size)
-	return b.explain(newError(s.url, "put", key, s.write(ctx, key, b, false)))
+	return b.explain(newError(s.url, "put", key, s.write(s.call(ctx), key, b, replace)))
 }
 
 func (s *cloudStore) Create(ctx context.Context, key string, data []byte) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	err := newError(s.url, "create", key, s.write(ctx, key, newBody(ctx, bytes.NewReader(data), int64(len(data))), true))
+	err := newError(s.url, "create", key, s.write(s.call(ctx), key, newBody(ctx, bytes.NewReader(data), int64(len(data))), createOnly))
 	var e *Error
 	if errors.As(err, &e) && errors.Is(e.Class, errdefs.ErrFailedPrecondition) {
 		e.Class, e.Detail = errdefs.ErrAlreadyExists, ""
@@ -110,14 +140,14 @@ func (s *cloudStore) Create(ctx context.Context, key string, data []byte) error 
 }
 
 // write sends an object in one request where it can.
-func (s *cloudStore) write(ctx context.Context, key string, b *body, create bool) error {
+func (s *cloudStore) write(ctx context.Context, key string, b *body, create createMode) error {
 	// An upload that fails while its body is read must not be completed.
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if s.s3 != nil && b.size <= singleShot {
-		return s.putS3(ctx, key, b.section(), create)
+	if s.put != nil && b.size <= s.putMax {
+		return s.put(ctx, s.prefix+key, b.section(), create)
 	}
-	opts := &blob.WriterOptions{ContentType: contentType, IfNotExist: create, DisableContentTypeDetection: true}
+	opts := &blob.WriterOptions{ContentType: contentType, IfNotExist: create == createOnly, DisableContentTypeDetection: true}
 	// The driver sends what fits into its buffer in one request, and only when
 	// the body has ended well.
 	opts.BufferSize = int(min(b.size+1, maxBuffer))
@@ -132,28 +162,11 @@ func (s *cloudStore) write(ctx context.Context, key string, b *body, create bool
 	return w.Close()
 }
 
-// putS3 sends an object from its own memory or file: the driver would copy
-// the body into buffers of its own first.
-func (s *cloudStore) putS3(ctx context.Context, key string, body *io.SectionReader, create bool) error {
-	in := &s3.PutObjectInput{
-		Bucket:        aws.String(s.name),
-		Key:           aws.String(s.prefix + key),
-		Body:          body,
-		ContentLength: aws.Int64(body.Size()),
-		ContentType:   aws.String(contentType),
-	}
-	if create {
-		in.IfNoneMatch = aws.String("*")
-	}
-	_, err := s.s3.PutObject(ctx, in)
-	return err
-}
-
 func (s *cloudStore) Stat(ctx context.Context, key string) (Info, error) {
 	if err := CheckKey(key); err != nil {
 		return Info{}, err
 	}
-	a, err := s.bucket.Attributes(ctx, s.prefix+key)
+	a, err := s.bucket.Attributes(s.call(ctx), s.prefix+key)
 	if err != nil {
 		return Info{}, newError(s.url, "stat", key, err)
 	}
@@ -168,7 +181,7 @@ func (s *cloudStore) List(ctx context.Context, prefix string) iter.Seq2[Info, er
 		}
 		objects := s.bucket.List(&blob.ListOptions{Prefix: s.prefix + prefix})
 		for {
-			o, err := objects.Next(ctx)
+			o, err := objects.Next(s.call(ctx))
 			if errors.Is(err, io.EOF) {
 				return
 			}
@@ -187,7 +200,7 @@ func (s *cloudStore) Delete(ctx context.Context, key string) error {
 	if err := CheckKey(key); err != nil {
 		return err
 	}
-	return newError(s.url, "delete", key, s.bucket.Delete(ctx, s.prefix+key))
+	return newError(s.url, "delete", key, s.bucket.Delete(s.call(ctx), s.prefix+key))
 }
 
 // ignoreCanceled drops the error that a deliberate cancel causes.

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"github.com/containerd/errdefs"
@@ -57,7 +58,16 @@ func newError(store, op, key string, err error) error {
 	if errors.As(err, &own) {
 		return own
 	}
-	return &Error{Op: op, Key: key, Store: store, Class: classify(err), Detail: redact(err.Error())}
+	return &Error{Op: op, Key: key, Store: store, Class: classify(err), Detail: detail(err)}
+}
+
+// detail is what an SDK or the operating system says, without secrets.
+func detail(err error) string {
+	var azure *azcore.ResponseError
+	if errors.As(err, &azure) {
+		return azureDetail(azure)
+	}
+	return redact(err.Error())
 }
 
 // classify finds the class of an SDK's or the operating system's error.
@@ -75,6 +85,9 @@ func classify(err error) error {
 		return errdefs.ErrPermissionDenied
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return errdefs.ErrResourceExhausted
+	}
+	if class := azureClass(err); class != nil {
+		return class
 	}
 	if status := httpStatus(err); status != 0 {
 		if class := classifyStatus(status); class != nil {
@@ -116,6 +129,10 @@ func httpStatus(err error) int {
 	var aws *smithyhttp.ResponseError
 	if errors.As(err, &aws) && aws.Response != nil {
 		return aws.HTTPStatusCode()
+	}
+	var azure *azcore.ResponseError
+	if errors.As(err, &azure) {
+		return azure.StatusCode
 	}
 	return 0
 }

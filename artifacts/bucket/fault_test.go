@@ -105,28 +105,64 @@ func stall(_ http.ResponseWriter, r *http.Request, _ http.Handler) {
 // fastPolicy is DefaultPolicy without its patience.
 var fastPolicy = bucket.Policy{Attempts: 4, First: time.Millisecond, Longest: 4 * time.Millisecond, Idle: time.Second, SlowestRate: 1 << 30}
 
-// faultyStore opens an S3 store behind a faulty network.
-func faultyStore(t *testing.T) (bucket.Store, *faultyNetwork) {
+// A faultyServer is a kind of store that can be opened behind a faulty network.
+type faultyServer struct {
+	name      string
+	put, stat string // the methods of its requests
+	// start starts the server, and connect returns its store's URL at another
+	// address, for which it sets the test's environment.
+	start   func(t testing.TB) (url, address string)
+	connect func(t *testing.T, url, proxy string) string
+}
+
+var faultyServers = []faultyServer{
+	{"s3", "PUT", "HEAD", storetest.S3, func(t *testing.T, _, proxy string) string {
+		t.Setenv("AWS_MAX_ATTEMPTS", "1") // the SDK's own retries would hide Retry's
+		return storetest.S3URL("bucket", proxy)
+	}},
+	{"gs", "POST", "GET", storetest.GCS, func(t *testing.T, url, proxy string) string {
+		t.Setenv("STORAGE_EMULATOR_HOST", proxy)
+		return url
+	}},
+	{"azblob", "PUT", "HEAD", storetest.Azure, func(t *testing.T, url, proxy string) string {
+		t.Setenv("AZURE_STORAGE_CONNECTION_STRING", storetest.AzureConnection(proxy))
+		return url
+	}},
+}
+
+// open opens the store behind a faulty network.
+func (f faultyServer) open(t *testing.T) (bucket.Store, *faultyNetwork) {
 	t.Helper()
-	_, address := storetest.S3(t)
-	t.Setenv("AWS_MAX_ATTEMPTS", "1") // the SDK's own retries would hide Retry's
+	storeURL, address := f.start(t)
 	proxy := &httputil.ReverseProxy{
-		// The signature covers the Host that the client sees.
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(&url.URL{Scheme: "http", Host: address})
-			r.Out.Host = r.In.Host
+			r.Out.Host = address
+			if f.name == "s3" { // its signature covers the Host that the client sees
+				r.Out.Host = r.In.Host
+			}
 		},
 		FlushInterval: -1,
 	}
 	network := &faultyNetwork{server: proxy}
 	server := httptest.NewServer(network)
 	t.Cleanup(server.Close)
-	s, err := bucket.OpenBare(t.Context(), storetest.S3URL("bucket", server.Listener.Addr().String()))
+	s, err := bucket.OpenBare(t.Context(), f.connect(t, storeURL, server.Listener.Addr().String()))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { s.Close() })
 	return bucket.Retry(s, fastPolicy), network
+}
+
+// onEachServer runs a test on the store of each server.
+func onEachServer(t *testing.T, test func(*testing.T, faultyServer, bucket.Store, *faultyNetwork)) {
+	for _, f := range faultyServers {
+		t.Run(f.name, func(t *testing.T) {
+			s, network := f.open(t)
+			test(t, f, s, network)
+		})
+	}
 }
 
 // times repeats a fault.
@@ -141,7 +177,10 @@ func times(n int, f fault) (all []fault) {
 const everTimes = 100
 
 func TestFaultsOfTheNetworkEndInSuccessOrAClearError(t *testing.T) {
-	s, network := faultyStore(t)
+	onEachServer(t, testFaults)
+}
+
+func testFaults(t *testing.T, f faultyServer, s bucket.Store, network *faultyNetwork) {
 	ctx := t.Context()
 	data := storetest.Bytes(1, 300_000)
 	if err := s.Put(ctx, "there", bytes.NewReader(data), int64(len(data))); err != nil {
@@ -170,15 +209,15 @@ func TestFaultsOfTheNetworkEndInSuccessOrAClearError(t *testing.T) {
 		want   error // nil: success
 		once   bool  // it must not be tried again
 	}{
-		{"put: 503 twice", "PUT", times(2, status(503)), put, nil, false},
-		{"put: 500 for ever", "PUT", times(everTimes, status(500)), put, errdefs.ErrUnavailable, false},
-		{"put: 429 once", "PUT", times(1, status(429)), put, nil, false},
-		{"put: reset twice", "PUT", times(2, reset), put, nil, false},
-		{"put: answer lost", "PUT", times(1, lost), put, nil, false},
-		{"put: stalled", "PUT", times(1, stall), put, nil, false},
-		{"put: forbidden", "PUT", times(everTimes, status(403)), put, errdefs.ErrPermissionDenied, true},
-		{"put: unauthorized", "PUT", times(everTimes, status(401)), put, errdefs.ErrUnauthenticated, true},
-		{"put: no bucket", "PUT", times(everTimes, status(404)), put, errdefs.ErrNotFound, true},
+		{"put: 503 twice", f.put, times(2, status(503)), put, nil, false},
+		{"put: 500 for ever", f.put, times(everTimes, status(500)), put, errdefs.ErrUnavailable, false},
+		{"put: 429 once", f.put, times(1, status(429)), put, nil, false},
+		{"put: reset twice", f.put, times(2, reset), put, nil, false},
+		{"put: answer lost", f.put, times(1, lost), put, nil, false},
+		{"put: stalled", f.put, times(1, stall), put, nil, false},
+		{"put: forbidden", f.put, times(everTimes, status(403)), put, errdefs.ErrPermissionDenied, true},
+		{"put: unauthorized", f.put, times(everTimes, status(401)), put, errdefs.ErrUnauthenticated, true},
+		{"put: no bucket", f.put, times(everTimes, status(404)), put, errdefs.ErrNotFound, true},
 		{"get: 503 twice", "GET", times(2, status(503)), get, nil, false},
 		{"get: reset", "GET", times(1, reset), get, nil, false},
 		{"get: broken off three times", "GET", times(3, halfway), get, nil, false},
@@ -186,8 +225,8 @@ func TestFaultsOfTheNetworkEndInSuccessOrAClearError(t *testing.T) {
 		{"get: forbidden", "GET", times(everTimes, status(403)), get, errdefs.ErrPermissionDenied, true},
 		{"get: 502 for ever", "GET", times(everTimes, status(502)), get, errdefs.ErrUnavailable, false},
 		{"list: 503 twice", "GET", times(2, status(503)), list, nil, false},
-		{"stat: 503 twice", "HEAD", times(2, status(503)), stat, nil, false},
-		{"stat: forbidden", "HEAD", times(everTimes, status(403)), stat, errdefs.ErrPermissionDenied, true},
+		{"stat: 503 twice", f.stat, times(2, status(503)), stat, nil, false},
+		{"stat: forbidden", f.stat, times(everTimes, status(403)), stat, errdefs.ErrPermissionDenied, true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			network.inject(c.method, c.faults...)
@@ -203,43 +242,46 @@ func TestFaultsOfTheNetworkEndInSuccessOrAClearError(t *testing.T) {
 }
 
 func TestCreateWhoseAnswerWasLostHasSucceeded(t *testing.T) {
-	s, network := faultyStore(t)
-	network.inject("PUT", lost)
-	if err := s.Create(t.Context(), "manifest", []byte("mine")); err != nil {
-		t.Errorf("create: %v", err)
-	}
-	network.inject("PUT", status(503))
-	if err := s.Create(t.Context(), "manifest", []byte("theirs")); !errors.Is(err, errdefs.ErrAlreadyExists) {
-		t.Errorf("create what another has made: %v, want already exists", err)
-	}
-	network.inject("")
-	if got, err := bucket.ReadAll(t.Context(), s, "manifest", 100); err != nil || string(got) != "mine" {
-		t.Errorf("the object is %q, %v", got, err)
-	}
+	onEachServer(t, func(t *testing.T, f faultyServer, s bucket.Store, network *faultyNetwork) {
+		network.inject(f.put, lost)
+		if err := s.Create(t.Context(), "manifest", []byte("mine")); err != nil {
+			t.Errorf("create: %v", err)
+		}
+		network.inject(f.put, status(503))
+		if err := s.Create(t.Context(), "manifest", []byte("theirs")); !errors.Is(err, errdefs.ErrAlreadyExists) {
+			t.Errorf("create what another has made: %v, want already exists", err)
+		}
+		network.inject("")
+		if got, err := bucket.ReadAll(t.Context(), s, "manifest", 100); err != nil || string(got) != "mine" {
+			t.Errorf("the object is %q, %v", got, err)
+		}
+	})
 }
 
 func TestDeleteWhoseAnswerWasLostHasSucceeded(t *testing.T) {
-	s, network := faultyStore(t)
-	if err := s.Create(t.Context(), "a", []byte("x")); err != nil {
-		t.Fatal(err)
-	}
-	network.inject("DELETE", lost, status(503))
-	if err := s.Delete(t.Context(), "a"); err != nil {
-		t.Errorf("delete: %v", err)
-	}
+	onEachServer(t, func(t *testing.T, f faultyServer, s bucket.Store, network *faultyNetwork) {
+		if err := s.Create(t.Context(), "a", []byte("x")); err != nil {
+			t.Fatal(err)
+		}
+		network.inject("DELETE", lost, status(503))
+		if err := s.Delete(t.Context(), "a"); err != nil {
+			t.Errorf("delete: %v", err)
+		}
+	})
 }
 
 func TestCancelEndsTheRetries(t *testing.T) {
-	s, network := faultyStore(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	network.inject("PUT", append([]fault{func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
-		cancel()
-		w.WriteHeader(503)
-	}}, times(everTimes, status(503))...)...)
-	if err := s.Put(ctx, "a", strings.NewReader("x"), 1); err == nil {
-		t.Error("put succeeded")
-	}
-	if n := network.count(); n != 1 {
-		t.Errorf("%d attempts, want one", n)
-	}
+	onEachServer(t, func(t *testing.T, f faultyServer, s bucket.Store, network *faultyNetwork) {
+		ctx, cancel := context.WithCancel(t.Context())
+		network.inject(f.put, append([]fault{func(w http.ResponseWriter, r *http.Request, _ http.Handler) {
+			cancel()
+			w.WriteHeader(503)
+		}}, times(everTimes, status(503))...)...)
+		if err := s.Put(ctx, "a", strings.NewReader("x"), 1); err == nil {
+			t.Error("put succeeded")
+		}
+		if n := network.count(); n != 1 {
+			t.Errorf("%d attempts, want one", n)
+		}
+	})
 }

@@ -11,9 +11,10 @@ import (
 
 	"github.com/containerd/errdefs"
 	"gocloud.dev/blob"
-	_ "gocloud.dev/blob/gcsblob"
-	_ "gocloud.dev/blob/memblob"
-	_ "gocloud.dev/blob/s3blob"
+	"gocloud.dev/blob/azureblob"
+	"gocloud.dev/blob/gcsblob"
+	"gocloud.dev/blob/memblob"
+	"gocloud.dev/blob/s3blob"
 )
 
 // Open opens the store that a URL names:
@@ -22,6 +23,7 @@ import (
 //	mem://
 //	s3://bucket?region=…&endpoint=…&use_path_style=true
 //	gs://bucket
+//	azblob://container?storage_account=…
 //
 // Known to all of them are the parameters prefix, which places the store below
 // a key prefix, and max_requests and max_bytes_per_second, which set Limits;
@@ -71,34 +73,37 @@ func openDriver(ctx context.Context, u *url.URL, q url.Values) (Store, error) {
 		prefix += "/"
 	}
 	q.Del("prefix")
-	if u.Scheme == "s3" && !q.Has("response_checksum_validation") {
-		// Ranges have no checksum, which the SDK would note for each of them;
-		// every byte is compared with a digest anyway.
-		q.Set("response_checksum_validation", "when_required")
-	}
-	switch u.Scheme {
-	case "file":
+	if u.Scheme == "file" {
 		if u.Host != "" || u.Path == "" || u.Path[0] != '/' || len(q) > 0 {
 			return nil, fmt.Errorf("open store %s: want file:///absolute/path and no parameter but prefix and limits: %w",
 				publicURL(u), errdefs.ErrInvalidArgument)
 		}
 		return newFileStore(u.Path, prefix, publicURL(u))
-	case "s3", "gs", "mem":
-	default:
-		return nil, fmt.Errorf("open store %s: scheme %q is unknown, use file, s3, gs or mem: %w",
+	}
+	openBucket, ok := openers[u.Scheme]
+	if !ok {
+		return nil, fmt.Errorf("open store %s: scheme %q is unknown, use file, s3, gs, azblob or mem: %w",
 			publicURL(u), u.Scheme, errdefs.ErrInvalidArgument)
 	}
-	if u.Host == "" && u.Scheme != "mem" {
+	if u.Host == "" && u.Scheme != memblob.Scheme {
 		return nil, fmt.Errorf("open store %s: the URL names no bucket: %w", publicURL(u), errdefs.ErrInvalidArgument)
 	}
 	name := publicURL(u)
 	inner := *u
 	inner.RawQuery = q.Encode()
-	b, err := blob.DefaultURLMux().OpenBucketURL(ctx, &inner)
+	b, err := openBucket(ctx, &inner)
 	if err != nil {
 		return nil, &Error{Op: "open", Store: name, Class: openClass(err), Detail: redact(err.Error())}
 	}
-	return newCloudStore(b, u.Host, prefix, name), nil
+	return newCloudStore(b, prefix, name, u.Host), nil
+}
+
+// openers open the buckets that gocloud.dev knows, by scheme.
+var openers = map[string]func(context.Context, *url.URL) (*blob.Bucket, error){
+	s3blob.Scheme:    openS3,
+	gcsblob.Scheme:   openGCS,
+	azureblob.Scheme: openAzure,
+	memblob.Scheme:   new(memblob.URLOpener).OpenBucketURL,
 }
 
 // openClass tells missing credentials from a bad parameter: opening asks no server.

@@ -18,7 +18,7 @@ var (
 	// their query (where signatures are) are of no use to a reader.
 	urlPattern = regexp.MustCompile(`([A-Za-z][A-Za-z0-9+.-]*://)([^/\s"'@]*@)?([^\s"'?]*)(\?[^\s"']*)?`)
 	// pairPattern finds "key: value" and "key=value" of things that SDKs call secrets.
-	pairPattern = regexp.MustCompile(`(?i)((?:authorization|signature|credential|secret|password|passwd|token|x-amz-security-token|sig|private_key)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|(?:Bearer |Basic |AWS4-HMAC-SHA256 )?[^\s,&"']+)`)
+	pairPattern = regexp.MustCompile(`(?i)((?:authorization|signature|credential|secret|accountkey|sharedaccesssignature|password|passwd|token|x-amz-security-token|sig|private_key)["']?\s*[=:]\s*)("[^"]*"|'[^']*'|(?:Bearer |Basic |AWS4-HMAC-SHA256 )?[^\s,&"']+)`)
 	// keyIDPattern finds AWS access key ids, which begin with four fixed letters.
 	keyIDPattern = regexp.MustCompile(`\b(?:AKIA|ASIA)[A-Z0-9]{12,}\b`)
 )
@@ -26,7 +26,8 @@ var (
 // secretVariables are what the SDKs read secrets from.
 var secretVariables = []string{
 	"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_ACCESS_KEY_ID",
-	"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_CLIENT_SECRET",
+	"AZURE_STORAGE_KEY", "AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGEBLOB_CONNECTIONSTRING",
+	"AZURE_CLIENT_SECRET", "AZURE_CLIENT_CERTIFICATE_PASSWORD",
 }
 
 // redact removes from text what could be a secret, and makes it one line.
@@ -47,7 +48,7 @@ func redact(text string) string {
 func publicURL(u *url.URL) string {
 	out := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}
 	q := url.Values{}
-	for _, name := range []string{"prefix", "region", "endpoint"} {
+	for _, name := range []string{"prefix", "region", "endpoint", "storage_account", "domain"} {
 		v := u.Query().Get(name)
 		if v == "" {
 			continue

@@ -5,6 +5,9 @@ package bucket_test
 
 import (
 	"errors"
+	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -26,6 +29,9 @@ func TestTextIsShownWithoutSecrets(t *testing.T) {
 		"token=" + secret,
 		"bare " + secret + " anywhere",
 		"password: '" + secret + "'",
+		"DefaultEndpointsProtocol=https;AccountName=a;AccountKey=" + secret + ";EndpointSuffix=core.windows.net",
+		"BlobEndpoint=https://a.blob.core.windows.net;SharedAccessSignature=sv=2024-11-04&sig=" + secret + "&se=2030",
+		"GET https://a.blob.core.windows.net/c/k?sv=2024-11-04&sig=" + secret + ": refused",
 	} {
 		if got := bucket.Redact(text); strings.Contains(got, secret) {
 			t.Errorf("%q shows the secret", got)
@@ -41,31 +47,78 @@ func TestTextIsShownWithoutSecrets(t *testing.T) {
 }
 
 func TestErrorsShowNoSecret(t *testing.T) {
-	url, _ := storetest.S3(t)
-	const wrong = "a-secret-that-is-wrong-0001"
-	t.Setenv("AWS_SECRET_ACCESS_KEY", wrong)
-	s, err := bucket.Open(t.Context(), url)
+	const wrong = "a2V5LXRoYXQtaXMtd3Jvbmctc2VjcmV0LTAwMDE="
+	for _, c := range []struct {
+		name   string
+		start  func(testing.TB) (url, address string)
+		spoil  func(url, address string) (variable, value, spoilt string)
+		secret string // the right one
+	}{
+		{"s3: wrong key", storetest.S3, func(url, _ string) (string, string, string) {
+			return "AWS_SECRET_ACCESS_KEY", wrong, url
+		}, storetest.SecretKey},
+		{"azblob: wrong key", storetest.Azure, func(url, address string) (string, string, string) {
+			right := storetest.AzureConnection(address)
+			return "AZURE_STORAGE_CONNECTION_STRING", strings.Replace(right, storetest.AzureKey, wrong, 1), url
+		}, storetest.AzureKey},
+		{"azblob: wrong signature", storetest.Azure, func(url, address string) (string, string, string) {
+			return "AZURE_STORAGE_SAS_TOKEN", "sv=2024-11-04&ss=b&srt=sco&sp=rwl&se=2020-01-01T00:00:00Z&sig=" + wrong,
+				url + "?storage_account=" + storetest.AzureAccount + "&protocol=http&domain=" + address
+		}, storetest.AzureKey},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			variable, value, url := c.spoil(c.start(t))
+			t.Setenv(variable, value)
+			s, err := bucket.Open(t.Context(), url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer s.Close()
+			_, getErr := s.Get(t.Context(), "a", 0, 1)
+			for _, err := range []error{s.Put(t.Context(), "a", strings.NewReader("x"), 1), s.Check(t.Context()), getErr} {
+				if !errors.Is(err, errdefs.ErrPermissionDenied) && !errors.Is(err, errdefs.ErrUnauthenticated) {
+					t.Errorf("with a wrong secret: %v", err)
+				}
+				for e := err; e != nil; e = errors.Unwrap(e) {
+					if strings.Contains(e.Error(), wrong) || strings.Contains(e.Error(), c.secret) {
+						t.Errorf("the error shows a secret: %v", e)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestMissingCredentialsAreSaidToBe(t *testing.T) {
+	t.Setenv("GOOGLE_APPLICATION_CREDENTIALS", filepath.Join(t.TempDir(), "none.json"))
+	t.Setenv("AZURE_TOKEN_CREDENTIALS", "EnvironmentCredential") // asks no network
+	stdout := os.Stdout
+	r, w, err := os.Pipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
-	err = s.Put(t.Context(), "a", strings.NewReader("x"), 1)
-	if !errors.Is(err, errdefs.ErrPermissionDenied) && !errors.Is(err, errdefs.ErrUnauthenticated) {
-		t.Errorf("put with a wrong secret: %v", err)
-	}
-	for _, secret := range []string{wrong, storetest.SecretKey} {
-		for e := err; e != nil; e = errors.Unwrap(e) {
-			if strings.Contains(e.Error(), secret) {
-				t.Errorf("the error shows a secret: %v", e)
-			}
+	os.Stdout = w
+	for _, url := range []string{"gs://bucket", "azblob://bucket?storage_account=nobodys"} {
+		s, err := bucket.Open(t.Context(), url)
+		if err == nil {
+			err = s.Check(t.Context())
+			s.Close()
 		}
+		if !errors.Is(err, errdefs.ErrUnauthenticated) {
+			t.Errorf("%s without credentials: %v, want unauthenticated", url, err)
+		}
+	}
+	os.Stdout = stdout
+	w.Close()
+	if printed, err := io.ReadAll(r); err != nil || len(printed) > 0 {
+		t.Errorf("on standard output, which is the gofer's wire: %q, %v", printed, err)
 	}
 }
 
 func TestBadURLsAreRefused(t *testing.T) {
 	for _, raw := range []string{
 		"", "bucket", "ftp://bucket", "http://host/x", "file://host/dir", "file:relative", "file:///dir?create=1",
-		"s3://", "gs://", "s3://b?prefix=../x", "s3://b?prefix=/x", "s3://b?prefix=a//b", "mem://?prefix=.x",
+		"s3://", "gs://", "azblob://", "azblob://c", "azblob://c?storage_account=a&nonsense=1", "s3://b?prefix=../x", "s3://b?prefix=/x", "s3://b?prefix=a//b", "mem://?prefix=.x",
 		"s3://b?nonsense=1", "mem://?max_requests=0", "mem://?max_requests=many", "file:///tmp?max_bytes_per_second=-1", "://", "s3://user:hunter2hunter2@b%zz",
 	} {
 		s, err := bucket.Open(t.Context(), raw)
@@ -83,16 +136,20 @@ func TestBadURLsAreRefused(t *testing.T) {
 
 func TestMissingBucketIsNotFound(t *testing.T) {
 	_, address := storetest.S3(t)
-	s, err := bucket.Open(t.Context(), storetest.S3URL("nobodys", address))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer s.Close()
-	if err := s.Check(t.Context()); !errors.Is(err, errdefs.ErrNotFound) {
-		t.Errorf("check: %v, want not found", err)
-	}
-	if err := s.Put(t.Context(), "a", strings.NewReader("x"), 1); !errors.Is(err, errdefs.ErrNotFound) {
-		t.Errorf("put: %v, want not found", err)
+	storetest.GCS(t)
+	storetest.Azure(t)
+	for _, url := range []string{storetest.S3URL("nobodys", address), "gs://nobodys", "azblob://nobodys"} {
+		s, err := bucket.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if err := s.Check(t.Context()); !errors.Is(err, errdefs.ErrNotFound) {
+			t.Errorf("check %s: %v, want not found", url, err)
+		}
+		if err := s.Put(t.Context(), "a", strings.NewReader("x"), 1); !errors.Is(err, errdefs.ErrNotFound) {
+			t.Errorf("put into %s: %v, want not found", url, err)
+		}
 	}
 }
 

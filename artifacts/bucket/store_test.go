@@ -52,3 +52,13 @@ func TestGCSStore(t *testing.T) {
 		return openStore(t, fmt.Sprintf("%s?prefix=test-%d", url, n))
 	})
 }
+
+func TestAzureStore(t *testing.T) {
+	// This server makes some hundred objects a second.
+	url, _ := storetest.Azure(t)
+	n := 0
+	storetest.Run(t, 2_500, func(t *testing.T) bucket.Store {
+		n++
+		return openStore(t, fmt.Sprintf("%s?prefix=test-%d", url, n))
+	})
+}

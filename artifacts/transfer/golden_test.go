@@ -109,7 +109,7 @@ func TestTwentyGenerationsStayExactAndCheap(t *testing.T) {
 
 // TestRealServers goes through a life of two snapshots on each of them.
 func TestRealServers(t *testing.T) {
-	for name, start := range map[string]func(testing.TB) (string, string){"s3": storetest.S3, "gs": storetest.GCS} {
+	for name, start := range map[string]func(testing.TB) (string, string){"s3": storetest.S3, "gs": storetest.GCS, "azblob": storetest.Azure} {
 		t.Run(name, func(t *testing.T) {
 			url, _ := start(t)
 			s := openStore(t, url)

@@ -2,7 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package commit tests snapshots in stores: that what was committed on one
-// node goes on on another one, with real S3 and GCS servers between them.
+// node goes on on another one, with real S3, GCS and Azure servers between them.
 package commit
 
 import (

@@ -17,7 +17,7 @@ import (
 	"github.com/ateom/ateom/shim/config"
 )
 
-// A world is two nodes that share nothing but three stores.
+// A world is two nodes that share nothing but their stores.
 type world struct {
 	first, second *harness.Node
 	// urls of the stores by their configured names.
@@ -29,7 +29,8 @@ func newWorld(t *testing.T, io config.CheckpointIO) *world {
 	t.Helper()
 	s3, _ := storetest.S3(t)
 	gs, _ := storetest.GCS(t)
-	w := &world{urls: map[string]string{"dir": "file://" + t.TempDir(), "s3": s3, "gs": gs}}
+	azure, _ := storetest.Azure(t)
+	w := &world{urls: map[string]string{"dir": "file://" + t.TempDir(), "s3": s3, "gs": gs, "azure": azure}}
 	stores := map[string]config.Store{}
 	for name, url := range w.urls {
 		stores[name] = config.Store{URL: url}

@@ -3,7 +3,7 @@
 
 // Package harness gives the end-to-end tests a world of their own: nodes, each
 // a real containerd with real images, a real runsc and the shim under test;
-// network namespaces; servers that speak S3 and GCS.
+// network namespaces; servers that speak S3, GCS and Azure's protocol.
 //
 // A package of tests starts with
 //

@@ -71,7 +71,7 @@ const (
 // A Store is a named place for snapshots.
 type Store struct {
 	// URL as gocloud.dev/blob understands it: file:///dir, s3://bucket?region=…,
-	// gs://bucket; `prefix=p/` places the snapshots below a prefix.
+	// gs://bucket, azblob://container; `prefix=p/` places the snapshots below a prefix.
 	URL string `toml:"url"`
 	// Env is set for the process that opens the store, for credentials that
 	// differ between stores.

@@ -17,6 +17,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/storage/azblob/container"
 )
 
 // Credentials of the S3 server.
@@ -73,6 +75,40 @@ func GCS(t testing.TB) (url, address string) {
 		t.Fatalf("make bucket: %s", resp.Status)
 	}
 	return "gs://bucket", address
+}
+
+// The account of the Azure server.
+const (
+	AzureAccount = "storetest"
+	AzureKey     = "c3RvcmV0ZXN0LXNlY3JldC1mODFkNGZhZTdkZWMtMTFkMC1hNzY1LTAwYTBjOTFlNmJmNg=="
+)
+
+// Azure starts an Azure blob server for one test and returns the URL of an
+// empty container in it and the server's address. It sets the test's
+// connection string.
+func Azure(t testing.TB) (url, address string) {
+	t.Helper()
+	setenv(t, "AZURITE_ACCOUNTS", AzureAccount+":"+AzureKey)
+	address = start(t, "azurite", func(address string) []string {
+		host, port, _ := strings.Cut(address, ":")
+		return []string{"--blobHost", host, "--blobPort", port, "--inMemoryPersistence",
+			"--silent", "--disableTelemetry", "--skipApiVersionCheck"}
+	})
+	setenv(t, "AZURE_STORAGE_CONNECTION_STRING", AzureConnection(address))
+	client, err := container.NewClientFromConnectionString(AzureConnection(address), "bucket", nil)
+	if err == nil {
+		_, err = client.Create(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatalf("make container: %v", err)
+	}
+	return "azblob://bucket", address
+}
+
+// AzureConnection returns the connection string of an Azure server's account.
+func AzureConnection(address string) string {
+	return fmt.Sprintf("DefaultEndpointsProtocol=http;AccountName=%s;AccountKey=%s;BlobEndpoint=http://%s/%s",
+		AzureAccount, AzureKey, address, AzureAccount)
 }
 
 func setenv(t testing.TB, name, value string) {

@@ -34,7 +34,8 @@ func Run(t *testing.T, objects int, open func(t *testing.T) bucket.Store) {
 		{"create spares what is there", testCreateSpares},
 		{"a list is complete and sorted", func(t *testing.T, s bucket.Store) { testList(t, s, objects) }},
 		{"what is absent is not found", testAbsent},
-		{"a cancelled write leaves nothing", testCancel},
+		{"a cancelled write leaves nothing", func(t *testing.T, s bucket.Store) { testCancel(t, s, 6<<20, breakpoints) }},
+		{"a cancelled write in pieces leaves nothing", func(t *testing.T, s bucket.Store) { testCancel(t, s, large, []int64{9 << 20, large - 1}) }},
 		{"a failing body leaves nothing", testFailingBody},
 		{"bad keys are refused", testBadKeys},
 	} {
@@ -73,7 +74,7 @@ func testRoundTrip(t *testing.T, s bucket.Store) {
 	if err := s.Check(t.Context()); err != nil {
 		t.Errorf("check: %v", err)
 	}
-	for i, size := range []int{0, 1, 4095, 1 << 20, 5<<20 + 1, 20 << 20, 65 << 20} {
+	for i, size := range []int{0, 1, 4095, 1 << 20, 5<<20 + 1, 20 << 20, large} {
 		key := fmt.Sprintf("packs/%02d/x-%d", i, size)
 		want := Bytes(byte(i), size)
 		put(t, s, key, want)
@@ -280,11 +281,14 @@ func (b *breakingBody) ReadAt(p []byte, off int64) (int, error) {
 	return bytes.NewReader(b.data).ReadAt(p, off)
 }
 
+// large is the size of an object that no store takes in one request.
+const large = 65 << 20
+
 // breakpoints are where writes of testCancel and testFailingBody break.
 var breakpoints = []int64{0, 1, 4096, 1 << 20, 5<<20 + 3, 6<<20 - 1}
 
-func testCancel(t *testing.T, s bucket.Store) {
-	data := Bytes(3, 6<<20)
+func testCancel(t *testing.T, s bucket.Store, size int, breakpoints []int64) {
+	data := Bytes(3, size)
 	put(t, s, "there", []byte("before"))
 	for _, at := range breakpoints {
 		for _, key := range []string{"new", "there"} {
@@ -354,7 +358,7 @@ func checkUntouched(t *testing.T, s bucket.Store, at int64) {
 }
 
 func testBadKeys(t *testing.T, s bucket.Store) {
-	for _, key := range []string{"", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", ".hidden", "a/.tmp", "a b", "a\x00b", "a\nb", "ä", "a?b", "a#b", "a%2fb"} {
+	for _, key := range []string{"", "/a", "a/", "a//b", "../a", "a/../b", "a/./b", ".hidden", "a/.tmp", "a b", "a\x00b", "a\nb", "ä", "a?b", "a#b", "a%2fb", "a../b", "a__0x2f__b"} {
 		ctx := t.Context()
 		for op, call := range map[string]func() error{
 			"get":    func() error { _, err := s.Get(ctx, key, 0, -1); return err },

@@ -31,7 +31,7 @@ func commitCommand() *cli.Command {
 		Action: commit,
 	},
 		&cli.StringFlag{Name: "scope", Usage: "`Full|Data` (default: what the sandbox's on-commit annotation says)"},
-		&cli.StringFlag{Name: "store", Usage: "`NAME` of a store in the node's configuration, or a URL: file://, s3://, gs:// (default: the node's default store)"},
+		&cli.StringFlag{Name: "store", Usage: "`NAME` of a store in the node's configuration, or a URL: file://, s3://, gs://, azblob:// (default: the node's default store)"},
 		&cli.BoolFlag{Name: "stop", Usage: "Stop the sandbox once the snapshot is safe"},
 	)
 }
