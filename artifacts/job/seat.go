@@ -7,7 +7,7 @@ import "time"
 
 // SeatVersion is the version of Seat that this build writes and reads. A gofer
 // refuses any other: shim and gofer are installed together.
-const SeatVersion = 2
+const SeatVersion = 3
 
 // SeatFile is the name under which a Seat lies in the directory that runsc is
 // given as its --image-path. Its presence is what makes runsc start the gofer.
@@ -41,6 +41,13 @@ const (
 	PaceLazy Pace = "lazy"
 )
 
+// A Cache is the node's, of what was fetched from stores. Its zero value is none.
+type Cache struct {
+	Dir string `json:"dir"`
+	// Size is how many bytes of the disk it may take.
+	Size int64 `json:"size"`
+}
+
 // A Seat configures one run of the gofer as runsc's checkpoint side-car. The
 // shim writes it as SeatFile, mode 0600, alone into a private directory (0700,
 // not in the sandbox's reach) and removes that directory when runsc has
@@ -57,9 +64,8 @@ type Seat struct {
 	// Gofer is the program that can open Store. The one that runsc starts links
 	// no cloud's SDK and lets Gofer take over where a Store is named.
 	Gofer string `json:"gofer,omitempty"`
-	// CacheDir keeps chunks fetched from Store for the next restore on this
-	// node. Empty: nothing is kept.
-	CacheDir string `json:"cacheDir,omitempty"`
+	// Cache keeps what is fetched from Store for the next restore on this node.
+	Cache Cache `json:"cache,omitzero"`
 	// Cgroups are the directories of the cgroups that the gofer moves itself
 	// into before it moves a byte, one a hierarchy: without them the page cache
 	// of a save would be charged to the sandbox.

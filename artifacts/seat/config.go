@@ -75,7 +75,7 @@ func parseConfig(body []byte) (*job.Seat, error) {
 	default:
 		return nil, fmt.Errorf("parse %s: pace %q: %w", job.SeatFile, seat.Pace, errdefs.ErrInvalidArgument)
 	}
-	for _, p := range append([]string{seat.Dir, seat.CacheDir, seat.Status, seat.Control, seat.Gofer}, seat.Cgroups...) {
+	for _, p := range append([]string{seat.Dir, seat.Cache.Dir, seat.Status, seat.Control, seat.Gofer}, seat.Cgroups...) {
 		if p != "" && (!filepath.IsAbs(p) || filepath.Clean(p) != p) {
 			return nil, fmt.Errorf("parse %s: path %q is not absolute and clean: %w", job.SeatFile, p, errdefs.ErrInvalidArgument)
 		}

@@ -12,6 +12,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/ateom/ateom/artifacts/pack"
 )
 
@@ -28,13 +29,13 @@ const (
 )
 
 // A remoteSource reads chunks from packs in a bucket, many neighbours with one
-// request, and keeps what it has read in a file for the next restore.
+// request, unless the node's cache has them.
 type remoteSource struct {
 	store   Store
 	r       *artifacts.Recipe
 	extents []extent
 	of      []int32
-	cache   *cacheFile // nil for none
+	cache   *cache.Set // nil for none
 	status  *status
 
 	ctx     context.Context
@@ -60,7 +61,7 @@ type fetch struct {
 
 // newRemoteSource reads the part with the located recipe r from store. It owns
 // cache.
-func newRemoteSource(ctx context.Context, store Store, r *artifacts.Recipe, cache *cacheFile, st *status) *remoteSource {
+func newRemoteSource(ctx context.Context, store Store, r *artifacts.Recipe, cache *cache.Set, st *status) *remoteSource {
 	ctx, cancel := context.WithCancel(ctx)
 	s := &remoteSource{
 		store: store, r: r, cache: cache, status: st, ctx: ctx, cancel: cancel,
@@ -79,12 +80,17 @@ func (s *remoteSource) parallel() int { return remoteParallel }
 func (s *remoteSource) depth() int { return remoteParallel }
 
 func (s *remoteSource) readChunk(ctx context.Context, i int, p []byte) error {
-	c := s.r.Chunk(i)
-	if s.cache.read(c, p) {
-		s.status.fetched(int64(len(p)))
-		return nil
+	err := s.readOnce(ctx, i, p)
+	if err != nil && s.cache != nil && errdefs.IsDataLoss(err) {
+		// A cache promises nothing: the store may have better bytes.
+		s.forget(s.of[i])
+		err = s.readOnce(ctx, i, p)
 	}
-	e := s.of[i]
+	return err
+}
+
+func (s *remoteSource) readOnce(ctx context.Context, i int, p []byte) error {
+	c, e := s.r.Chunk(i), s.of[i]
 	f := s.get(e)
 	select {
 	case <-f.ready:
@@ -100,8 +106,18 @@ func (s *remoteSource) readChunk(ctx context.Context, i int, p []byte) error {
 	if err := pack.Decompress(p, f.data[start:start+loc.StoredLength], loc.Codec, c.Digest); err != nil {
 		return fmt.Errorf("read %s from store %s: %w", packKey(loc.Pack.Digest), s.store, err)
 	}
-	s.cache.write(c, p)
 	return nil
+}
+
+// forget drops extent e, here and in the cache.
+func (s *remoteSource) forget(e int32) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	x := s.extents[e]
+	s.cache.Forget(x.pack.Digest, int64(x.off), int(x.size))
+	if f := s.live[e]; f != nil && f.held != nil {
+		s.drop(f)
+	}
 }
 
 // get returns the fetch of extent e, which it starts if there is none.
@@ -121,8 +137,9 @@ func (s *remoteSource) get(e int32) *fetch {
 // run brings f.
 func (s *remoteSource) run(f *fetch) {
 	x := s.extents[f.extent]
-	data := make([]byte, x.size)
-	err := s.store.ReadRange(s.ctx, packKey(x.pack.Digest), int64(x.off), data)
+	data, err := s.cache.Read(s.ctx, x.pack.Digest, int64(x.off), int(x.size), func(ctx context.Context, off int64, p []byte) error {
+		return s.store.ReadRange(ctx, packKey(x.pack.Digest), off, p)
+	})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer close(f.ready)
@@ -171,7 +188,7 @@ func (s *remoteSource) prefetch(chunks []int) {
 		last := int32(-1)
 		for _, i := range chunks {
 			e := s.of[i]
-			if e < 0 || e == last || s.cache.has(s.r.Chunk(i)) {
+			if e < 0 || e == last || s.cached(e) {
 				continue
 			}
 			last = e
@@ -189,10 +206,16 @@ func (s *remoteSource) prefetch(chunks []int) {
 	})
 }
 
+// cached reports whether extent e need not be fetched.
+func (s *remoteSource) cached(e int32) bool {
+	x := s.extents[e]
+	return s.cache.Has(x.pack.Digest, int64(x.off), int(x.size))
+}
+
 func (s *remoteSource) close() error {
 	s.cancel()
 	s.fetches.Wait()
-	return s.cache.close()
+	return s.cache.Close()
 }
 
 // packKey is where a pack lies in a store.

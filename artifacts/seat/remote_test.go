@@ -106,7 +106,7 @@ func TestSandboxWakesFromAStoreAndItsCloneFromTheCache(t *testing.T) {
 	statusFile := filepath.Join(t.TempDir(), "status")
 	if err := s.restore(job.Seat{
 		Version: job.SeatVersion, Mode: job.Restore, Dir: fetchLazily(t, url, id),
-		Store: job.Store{URL: url}, CacheDir: cache, Status: statusFile,
+		Store: job.Store{URL: url}, Cache: job.Cache{Dir: cache, Size: 1 << 30}, Status: statusFile,
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -123,7 +123,7 @@ func TestSandboxWakesFromAStoreAndItsCloneFromTheCache(t *testing.T) {
 	must(t, os.Rename(packs, hidden))
 	s.rewind(before)
 	if err := s.restore(job.Seat{
-		Version: job.SeatVersion, Mode: job.Restore, Dir: dir, Store: job.Store{URL: url}, CacheDir: cache,
+		Version: job.SeatVersion, Mode: job.Restore, Dir: dir, Store: job.Store{URL: url}, Cache: job.Cache{Dir: cache, Size: 1 << 30},
 	}); err != nil {
 		t.Fatal(err)
 	}
@@ -132,7 +132,7 @@ func TestSandboxWakesFromAStoreAndItsCloneFromTheCache(t *testing.T) {
 
 // remote returns the pages of a saved sample as they lie in a store, its bytes,
 // and the directory of the store.
-func remote(t *testing.T, size int, wrap func(bucket.Store) bucket.Store, cache *cacheFile) (s *remoteSource, content []byte, storeDir string) {
+func remote(t *testing.T, size int, wrap func(bucket.Store) bucket.Store) (s *remoteSource, content []byte, storeDir string) {
 	t.Helper()
 	draft, content := sampleSnapshot(t, size)
 	url, storeDir, id := upload(t, draft)
@@ -144,7 +144,7 @@ func remote(t *testing.T, size int, wrap func(bucket.Store) bucket.Store, cache 
 	if wrap != nil {
 		store = wrap(store)
 	}
-	s = newRemoteSource(t.Context(), bucket.Objects{Store: store}, recipe, cache, newStatus("", job.Restore))
+	s = newRemoteSource(t.Context(), bucket.Objects{Store: store}, recipe, nil, newStatus("", job.Restore))
 	t.Cleanup(func() { must(t, s.close()) })
 	return s, content, storeDir
 }
@@ -175,7 +175,7 @@ func readSource(ctx context.Context, s source) ([]byte, error) {
 }
 
 func TestRemoteSourceReadsWhatWasSaved(t *testing.T) {
-	s, content, _ := remote(t, 3<<20+4096, nil, nil)
+	s, content, _ := remote(t, 3<<20+4096, nil)
 	got, err := readSource(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestRemoteSourceRefusesDamagedPacks(t *testing.T) {
 		"deleted":     func(t *testing.T, path string) { must(t, os.Remove(path)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			s, _, storeDir := remote(t, 1<<20, nil, nil)
+			s, _, storeDir := remote(t, 1<<20, nil)
 			must(t, filepath.WalkDir(filepath.Join(storeDir, "packs"), func(path string, e fs.DirEntry, err error) error {
 				if err == nil && !e.IsDir() {
 					damage(t, path)
@@ -261,7 +261,7 @@ func TestRemoteSourceTriesAgain(t *testing.T) {
 			fast := bucket.Policy{Attempts: 5, First: time.Millisecond, Longest: time.Millisecond, Idle: 30 * time.Second}
 			s, content, _ := remote(t, 2<<20, func(b bucket.Store) bucket.Store {
 				return bucket.Retry(&troubledStore{Store: b, trouble: trouble}, fast)
-			}, nil)
+			})
 			got, err := readSource(t.Context(), s)
 			if err != nil {
 				t.Fatal(err)
@@ -282,7 +282,7 @@ func (stuckStore) Get(ctx context.Context, _ string, _, _ int64) (io.ReadCloser,
 }
 
 func TestRemoteSourceClosesWhileItsStoreIsStuck(t *testing.T) {
-	s, _, _ := remote(t, 2<<20, func(b bucket.Store) bucket.Store { return stuckStore{b} }, nil)
+	s, _, _ := remote(t, 2<<20, func(b bucket.Store) bucket.Store { return stuckStore{b} })
 	all := make([]int, s.r.Len())
 	for i := range all {
 		all[i] = i
@@ -299,37 +299,4 @@ func TestRemoteSourceClosesWhileItsStoreIsStuck(t *testing.T) {
 		t.Error("read from a store that does not answer")
 	}
 	// The clean-up closes the source, which must not hang.
-}
-
-func TestCacheServesWhatItHasAndNothingElse(t *testing.T) {
-	dir := privateDir(t)
-	draft, content := sampleSnapshot(t, 1<<20)
-	recipe, err := local.ReadRecipe(draft, artifacts.PartPages)
-	must(t, err)
-	c, err := openCache(dir, recipe)
-	must(t, err)
-	defer c.close()
-	first, second, third := recipe.Chunk(0), recipe.Chunk(1), recipe.Chunk(2)
-	p := make([]byte, first.Length)
-	bytesOf := func(c artifacts.Chunk) []byte { return content[c.Offset : c.Offset+int64(c.Length)] }
-
-	if c.read(first, p) {
-		t.Error("an empty cache has a chunk")
-	}
-	c.write(second, bytesOf(second))
-	if c.read(first, p) {
-		t.Error("the cache has a chunk in a hole")
-	}
-	if !c.read(second, p) || !bytes.Equal(p, bytesOf(second)) {
-		t.Error("the cache does not have what was written")
-	}
-	c.write(third, bytesOf(second))
-	if c.read(third, p) {
-		t.Error("the cache serves bytes that are not the chunk's")
-	}
-	var none *cacheFile
-	none.write(first, bytesOf(first))
-	if none.read(first, p) || none.has(first) {
-		t.Error("no cache has a chunk")
-	}
 }

@@ -43,6 +43,9 @@ type Config struct {
 	RunscFlags map[string]string `toml:"runsc-flags"`
 	// StateDir keeps what must survive a reboot: snapshots, volumes, the cache.
 	StateDir string `toml:"state-dir"`
+	// CacheSize is how much of the file system of StateDir the cache of what was
+	// fetched from stores may take; zero turns it off.
+	CacheSize DiskSize `toml:"cache-size"`
 	// RunDir keeps what need not: runsc's state, sockets, the shim's own notes.
 	RunDir string `toml:"run-dir"`
 	// DefaultStore is the store that is used where none is named.
@@ -85,6 +88,7 @@ type Store struct {
 func Default() *Config {
 	return &Config{
 		StateDir:     "/var/lib/ateom",
+		CacheSize:    DiskSize{Percent: 10},
 		RunDir:       "/run/ateom",
 		KubeletDir:   "/var/lib/kubelet",
 		CheckpointIO: Gofer,

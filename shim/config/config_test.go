@@ -60,7 +60,7 @@ url = "s3://b2"
 		t.Fatal(err)
 	}
 	want := &Config{
-		Runsc: "/opt/runsc", StateDir: "/var/lib/ateom", RunDir: "/run/two", DefaultStore: "a", CheckpointIO: Files, Hydrate: Default().Hydrate, KubeletDir: "/var/lib/kubelet",
+		Runsc: "/opt/runsc", StateDir: "/var/lib/ateom", RunDir: "/run/two", DefaultStore: "a", CheckpointIO: Files, Hydrate: Default().Hydrate, KubeletDir: "/var/lib/kubelet", CacheSize: Default().CacheSize,
 		RunscFlags: map[string]string{"platform": "kvm", "network": "sandbox"},
 		// A store is replaced whole: credentials never go with another URL.
 		Stores: map[string]Store{"a": {URL: "file:///a"}, "b": {URL: "s3://b2"}},

@@ -6,23 +6,33 @@ package node
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/cache"
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/artifacts/transfer"
 	"github.com/ateom/ateom/shim/config"
 )
 
 // A LocalStore is the node's own store.
-type LocalStore struct{ *local.Store }
+type LocalStore struct {
+	*local.Store
+	cache job.Cache
+}
 
 func openLocal(cfg *config.Config) (*LocalStore, error) {
 	s, err := local.Open(cfg.StateDir)
 	if err != nil {
 		return nil, fmt.Errorf("open the node's local store: %w", err)
 	}
-	return &LocalStore{s}, nil
+	c, err := cfg.Cache()
+	if err != nil {
+		return nil, err
+	}
+	return &LocalStore{s, c}, nil
 }
 
 // Name implements Store.
@@ -61,13 +71,27 @@ func (s *LocalStore) Verify(ctx context.Context, id artifacts.ID, _ transfer.Dep
 	return err
 }
 
-// Sweep deletes what dead processes have left; a grace has no meaning here.
+// Sweep deletes what dead processes have left, and what the cache has too
+// much; a grace has no meaning here.
 func (s *LocalStore) Sweep(_ context.Context, o transfer.SweepOptions) (r transfer.SweepReport, err error) {
 	left, err := s.Store.Sweep(local.SweepMode(!o.DryRun))
 	for _, l := range left {
 		r.Deleted = append(r.Deleted, l.Path)
 		r.DeletedBytes += l.Bytes
 	}
+	if err != nil {
+		return r, err
+	}
+	c, err := cache.Open(filepath.Join(s.Dir(), cache.DirName), s.cache.Size)
+	if err != nil {
+		return r, err
+	}
+	evicted, kept, err := c.Trim(cache.TrimMode(!o.DryRun))
+	for _, e := range evicted {
+		r.Deleted = append(r.Deleted, cache.DirName+"/"+e.Digest.Hex())
+		r.DeletedBytes += e.Size
+	}
+	r.Kept, r.KeptBytes = int64(kept.Objects), kept.Bytes
 	return r, err
 }
 
