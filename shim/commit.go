@@ -19,6 +19,7 @@ import (
 	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/gofer"
+	"github.com/ateom/ateom/shim/hook"
 	"github.com/ateom/ateom/shim/reap"
 )
 
@@ -184,6 +185,10 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 	var saved []artifacts.Part
 	var work errgroup.Group
 	if from == Running {
+		defer sb.runsOn(ctx, clock) // after the thaw
+		if err := sb.runHooks(ctx, hook.PreSave, clock); err != nil {
+			return nil, nil, err
+		}
 		thaw, err := sb.freeze(ctx)
 		if err != nil {
 			return nil, nil, err

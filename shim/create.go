@@ -118,6 +118,14 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
+	if first {
+		if err := s.settleInside(ctx, sb, decl); err != nil {
+			return nil, err
+		}
+	}
+	if err := sb.mountInside(c); err != nil {
+		return nil, err
+	}
 	if sb.cri {
 		pod.Retype(spec, sb.emptyDirs)
 	}

@@ -12,6 +12,8 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/durabledir"
 	"github.com/ateom/ateom/shim/annotation"
+	"github.com/ateom/ateom/shim/hook"
+	"github.com/ateom/ateom/shim/inside"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/readiness"
 )
@@ -35,7 +37,8 @@ var annotations = map[string]bool{
 	annotationOnPause: true, annotationOnCommit: true, annotationStore: true, annotationRestoreFrom: true,
 	annotationOnResume: true, annotationGolden: true, annotationImage: true, annotationImageDigest: true,
 	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true, readiness.PolicyAnnotation: true,
-	network.ConnectionsAnnotation: true,
+	network.ConnectionsAnnotation: true, inside.Annotation: true, inside.SelfAnnotation: true,
+	string(hook.PreSave): true, string(hook.PostSave): true, string(hook.PostRestore): true,
 }
 
 // A declaration is what a container's annotations ask for, checked.
@@ -47,6 +50,9 @@ type declaration struct {
 	probes      []readiness.Probe
 	onNotReady  readiness.Policy
 	connections network.Connections
+	hooks       map[hook.Moment][]hook.Hook
+	inside      string // where the container learns about itself; empty is nowhere
+	self        map[inside.Verb]bool
 	store       string // a name; empty is the node's default
 	restoreFrom artifacts.ID
 	// golden is the Full snapshot whose memory a Data snapshot is started
@@ -87,6 +93,15 @@ func declare(values map[string]string) (*declaration, error) {
 	if d.connections, err = network.ParseConnections(values[network.ConnectionsAnnotation]); err != nil {
 		return nil, fmt.Errorf("annotation %w", err)
 	}
+	d.hooks = map[hook.Moment][]hook.Hook{}
+	for _, m := range hook.Moments {
+		if d.hooks[m], err = hook.Parse(m, values[string(m)]); err != nil {
+			return nil, fmt.Errorf("annotation %w", err)
+		}
+	}
+	if err := d.readInside(values); err != nil {
+		return nil, err
+	}
 	if strings.ContainsAny(d.store, ":/?") {
 		return nil, fmt.Errorf("annotation %s: want the name of a store in the node's configuration, got %q: %w", annotationStore, d.store, errdefs.ErrInvalidArgument)
 	}
@@ -96,6 +111,20 @@ func declare(values map[string]string) (*declaration, error) {
 		}
 	}
 	return d, d.readGolden(values)
+}
+
+// readInside reads inside and self; what may ask must be told.
+func (d *declaration) readInside(values map[string]string) (err error) {
+	if d.inside, err = inside.ParseDir(values[inside.Annotation]); err != nil {
+		return fmt.Errorf("annotation %w", err)
+	}
+	if d.self, err = inside.ParseSelf(values[inside.SelfAnnotation]); err != nil {
+		return fmt.Errorf("annotation %w", err)
+	}
+	if len(d.self) > 0 && d.inside == "" {
+		return fmt.Errorf("annotation %s: requests are made in the directory that %s names, and it names none: %w", inside.SelfAnnotation, inside.Annotation, errdefs.ErrInvalidArgument)
+	}
+	return nil
 }
 
 // readGolden reads on-resume and golden, which mean something only together.

@@ -105,7 +105,7 @@ func (s *sandbox) cleanUp() error {
 			log.L.WithError(err).Debug("give the network namespace its addresses back")
 		}
 	}
-	if err := network.Remove(s.ownNetns()); err != nil {
+	if err := errors.Join(s.closeInside(), network.Remove(s.ownNetns())); err != nil {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	_ = os.Remove(s.seatControl()) // what a killed gofer has left

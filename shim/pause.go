@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/shim/hook"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/stdio"
 )
@@ -64,6 +65,14 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	}()
 
 	clock := newStopwatch()
+	defer func() {
+		if err != nil {
+			sb.runsOn(ctx, clock)
+		}
+	}()
+	if err := sb.runHooks(ctx, hook.PreSave, clock); err != nil {
+		return nil, nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+	}
 	// What is typed from now on is for the sandbox that comes back.
 	release := sb.holdInput()
 	thaw, err := sb.freeze(ctx)

@@ -70,6 +70,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 		clock.mark("network")
 	}
+	if err := sb.beginAgain(snap.Manifest.ID); err != nil {
+		return nil, nil, err
+	}
 	sb.noteRecord(ctx, "")
 	release := sb.use(snap.Manifest.ID)
 	defer release()
@@ -83,13 +86,12 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 	}
 	clock.mark("restore")
-	if err := sb.awaitReady(ctx, live); err != nil {
+	if err := sb.comeBack(ctx, snap.Manifest.Scope, live, clock); err != nil {
 		if !sb.keepsUnready(err) {
 			return nil, nil, err
 		}
 		unready = fmt.Errorf("resume sandbox %s; it runs on, not ready: %w", sb.id, err)
 	}
-	clock.mark("ready")
 	sb.setPace(ctx, sb.cfg.Hydrate)
 	if err := context.Cause(ctx); err != nil {
 		return nil, nil, err

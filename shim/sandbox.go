@@ -22,6 +22,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/config"
+	"github.com/ateom/ateom/shim/inside"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/reap"
@@ -52,6 +53,9 @@ type sandbox struct {
 	emptyDirs []pod.EmptyDir
 	// ledger is what the node remembers of the pod; nil outside of Kubernetes.
 	ledger *pod.Ledger
+	// inside is what its programs are told; nil if they want to know nothing.
+	inside   *inside.Dir
+	stopSelf func() // ends the service of their requests; nil if none is allowed
 	// scratch holds volatile files, removed with the sandbox.
 	scratch string
 	// volumesDir holds the DurableDirs that the shim provides.

@@ -114,7 +114,7 @@ func (s *Service) started(sb *sandbox, l *life, c *container) {
 
 // awaitOrigin waits until containers that come from a snapshot are ready.
 func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*container, clock *stopwatch) error {
-	if err := sb.awaitReady(ctx, containers); err != nil {
+	if err := sb.comeBack(ctx, sb.origin.manifest.Scope, containers, clock); err != nil {
 		err = fmt.Errorf("start from snapshot %s: %w", sb.origin.manifest.ID, err)
 		if !sb.keepsUnready(err) {
 			// New containers whose snapshot does not become ready are of no use.
@@ -126,7 +126,6 @@ func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*co
 		// An error would have containerd delete the task.
 		log.G(ctx).WithError(err).Warn("the sandbox runs on, not ready")
 	}
-	clock.mark("ready")
 	for _, c := range containers {
 		sb.deliverPending(ctx, c)
 	}

@@ -39,8 +39,10 @@ var rules = []rule{
 	// Rooms of the shim that must not know each other.
 	{"shim/annotation", nil},
 	{"shim/cgroup", nil},
+	{"shim/inside", nil},
 	{"shim/network", nil},
-	{"shim/readiness", nil},
+	{"shim/hook", []string{"shim/annotation"}},
+	{"shim/readiness", []string{"shim/annotation"}},
 	{"shim/reap", nil},
 	{"shim/sandboxid", nil},
 	{"shim/stdio", nil},

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/inside"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
@@ -93,6 +94,7 @@ func removeFiles(r *record.Record) error {
 	var errs []error
 	dirs := []string{r.Scratch, r.Origin}
 	if r.Scratch != "" {
+		errs = append(errs, inside.Unmount(r.Scratch))
 		// The root container's: runsc's directory is the sandbox's own, and has a
 		// network namespace mounted in it.
 		if err := mount.UnmountRecursive(r.Root, 0); err != nil {

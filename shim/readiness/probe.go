@@ -4,18 +4,15 @@
 package readiness
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
-	"github.com/containerd/errdefs"
+	"github.com/ateom/ateom/shim/annotation"
 )
 
 // Annotation holds the probes: a JSON list of Probe.
@@ -114,39 +111,7 @@ func (p *Port) UnmarshalJSON(b []byte) error {
 // Parse reads the annotation's value; an empty one means no probes. Errors
 // name the field and are errdefs.ErrInvalidArgument.
 func Parse(text string) ([]Probe, error) {
-	if strings.TrimSpace(text) == "" {
-		return nil, nil
-	}
-	var list []json.RawMessage
-	if err := decode([]byte(text), &list); err != nil {
-		return nil, fmt.Errorf("%s: %w: %w", Annotation, err, errdefs.ErrInvalidArgument)
-	}
-	if len(list) > maxProbes {
-		return nil, fmt.Errorf("%s: %d probes are more than %d: %w", Annotation, len(list), maxProbes, errdefs.ErrInvalidArgument)
-	}
-	probes := make([]Probe, len(list))
-	for i := range probes {
-		if err := decode(list[i], &probes[i]); err != nil {
-			return nil, fmt.Errorf("%s[%d]: %w: %w", Annotation, i, err, errdefs.ErrInvalidArgument)
-		}
-		if err := probes[i].complete(); err != nil {
-			return nil, fmt.Errorf("%s[%d]%w: %w", Annotation, i, err, errdefs.ErrInvalidArgument)
-		}
-	}
-	return probes, nil
-}
-
-// decode reads one JSON value; a field that v has not is an error.
-func decode(text []byte, v any) error {
-	d := json.NewDecoder(bytes.NewReader(text))
-	d.DisallowUnknownFields()
-	if err := d.Decode(v); err != nil {
-		return err
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something follows its end")
-	}
-	return nil
+	return annotation.List(Annotation, text, maxProbes, (*Probe).complete)
 }
 
 // complete checks the probe and fills in the defaults. Its errors start with

@@ -112,7 +112,7 @@ func TestParseNamesTheField(t *testing.T) {
 		{"failures", `[{"tcpSocket":{"port":1},"failureThreshold":-2}]`, "[0].failureThreshold"},
 		{"successes", `[{"tcpSocket":{"port":1},"successThreshold":-2}]`, "[0].successThreshold"},
 		{"text for a number", `[{"tcpSocket":{"port":1},"timeoutSeconds":"1"}]`, "timeoutSeconds"},
-		{"too many", "[" + strings.Repeat(`{"tcpSocket":{"port":1}},`, maxProbes) + `{"tcpSocket":{"port":1}}]`, "65 probes are more than 64"},
+		{"too many", "[" + strings.Repeat(`{"tcpSocket":{"port":1}},`, maxProbes) + `{"tcpSocket":{"port":1}}]`, "65 entries are more than 64"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,83 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/hook"
+)
+
+// runHooks runs the hooks of a moment in all running containers, one after the
+// other, in the order of their annotation. The first that fails and says so ends
+// it. If there are any, they are a phase of their own.
+func (s *sandbox) runHooks(ctx context.Context, m hook.Moment, clock *stopwatch) error {
+	ran := false
+	defer func() {
+		if ran {
+			clock.mark(m.Name())
+		}
+	}()
+	for _, c := range s.live() {
+		if s.cri && c.isRoot(s) {
+			continue // it only holds the pod's namespaces
+		}
+		for _, h := range c.decl.hooks[m] {
+			if h.Container != "" && h.Container != c.name {
+				continue
+			}
+			ran = true
+			err := s.runHook(ctx, c, &h)
+			if err == nil {
+				continue
+			}
+			err = fmt.Errorf("run %s %q in container %s: %w%s", m, h.Command, c.id, err, lastLines(s.logFile(c)))
+			if h.OnFailure == hook.Abort {
+				return err
+			}
+			log.G(ctx).WithError(err).Warn("a hook failed and is ignored")
+		}
+	}
+	return nil
+}
+
+// comeBack does what is left to do when containers run again: the hooks of
+// memory that came back, and the wait until they are ready.
+func (s *sandbox) comeBack(ctx context.Context, scope artifacts.Scope, containers []*container, clock *stopwatch) error {
+	defer clock.mark("ready")
+	if scope == artifacts.Full {
+		if err := s.runHooks(ctx, hook.PostRestore, clock); err != nil {
+			return err
+		}
+	}
+	return s.awaitReady(ctx, containers)
+}
+
+func (s *sandbox) runHook(ctx context.Context, c *container, h *hook.Hook) error {
+	ctx, cancel := context.WithTimeout(ctx, h.Timeout())
+	defer cancel()
+	status, err := (&target{sandbox: s, container: c}).Exec(ctx, h.Command)
+	switch {
+	case ctx.Err() != nil:
+		return fmt.Errorf("it did not end within %s: %w", h.Timeout(), context.Cause(ctx))
+	case err != nil:
+		return err
+	case status != 0:
+		return fmt.Errorf("exit status %d: %w", status, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// runsOn runs the hooks of a sandbox that was to be saved and runs on. Whatever
+// ended the verb, programs that were told to hold still are told to go on.
+func (s *sandbox) runsOn(ctx context.Context, clock *stopwatch) {
+	if err := s.runHooks(context.WithoutCancel(ctx), hook.PostSave, clock); err != nil {
+		log.G(ctx).WithError(err).Warn("run hooks after a save")
+	}
+}
