@@ -60,8 +60,18 @@ func unary[Request, Response any](call func(context.Context, *Request) (*Respons
 		if err := unmarshal(request); err != nil {
 			return nil, err
 		}
-		return guard(ctx, func() (*Response, error) { return call(ctx, request) })
+		return checked(ctx, request, call)
 	}
+}
+
+// checked calls f with a request that is worth looking at.
+func checked[Request, Response any](ctx context.Context, r *Request, f func(context.Context, *Request) (*Response, error)) (*Response, error) {
+	return guard(ctx, func() (*Response, error) {
+		if err := checkRequest(r); err != nil {
+			return nil, err
+		}
+		return f(ctx, r)
+	})
 }
 
 // guard calls f. A panic fails the one call that caused it: the sandbox is
@@ -96,22 +106,24 @@ func toStatus(err error) error {
 type onWire struct{ s snapshots }
 
 func (w onWire) Pause(ctx context.Context, r *ateomv1.PauseRequest) (*ateomv1.PauseResponse, error) {
-	return guard(ctx, func() (*ateomv1.PauseResponse, error) { return w.s.Pause(ctx, r) })
+	return checked(ctx, r, w.s.Pause)
 }
 
 func (w onWire) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream ateomv1.Snapshots_CommitServer) error {
-	_, err := guard(ctx, func() (*struct{}, error) { return nil, w.s.Commit(ctx, r, stream) })
+	_, err := checked(ctx, r, func(ctx context.Context, r *ateomv1.CommitRequest) (*struct{}, error) {
+		return nil, w.s.Commit(ctx, r, stream)
+	})
 	return err
 }
 
 func (w onWire) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateomv1.ResumeResponse, error) {
-	return guard(ctx, func() (*ateomv1.ResumeResponse, error) { return w.s.Resume(ctx, r) })
+	return checked(ctx, r, w.s.Resume)
 }
 
 func (w onWire) Status(ctx context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
-	return guard(ctx, func() (*ateomv1.StatusResponse, error) { return w.s.Status(ctx, r) })
+	return checked(ctx, r, w.s.Status)
 }
 
 func (w onWire) List(ctx context.Context, r *ateomv1.ListRequest) (*ateomv1.ListResponse, error) {
-	return guard(ctx, func() (*ateomv1.ListResponse, error) { return w.s.List(ctx, r) })
+	return checked(ctx, r, w.s.List)
 }
