@@ -75,6 +75,15 @@ func TestGoFilesAreFinishedAndShort(t *testing.T) {
 	}
 }
 
+func TestNoFileHasMarksOfAConflict(t *testing.T) {
+	marks := regexp.MustCompile(`(?m)^(<{7}|>{7}) \S`)
+	for _, path := range files(t) {
+		if mark := marks.FindString(read(t, path)); mark != "" {
+			t.Errorf("%s has %q at the beginning of a line: two versions of it were not made one", path, mark)
+		}
+	}
+}
+
 // Sleeping is no way to wait for something else: such a test is slow where it
 // works and fails where the machine is slower. A sleep that is the thing tested
 // (a slow peer, a program's own delay) says so at the end of its line.
