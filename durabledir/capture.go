@@ -29,7 +29,7 @@ type CaptureOptions struct {
 	// the machine. It does not change the bytes.
 	Readers int
 	// SizeLimit, if it is not 0, is how many bytes of content the volume was
-	// declared to hold. More of them are kept all the same, with a warning.
+	// declared to hold. A volume with more is refused with ErrSizeLimit.
 	SizeLimit int64
 }
 
@@ -76,7 +76,7 @@ func list(to *[]string, format string, args ...any) {
 // owners, modification times in nanoseconds and all extended attributes that
 // the process may read, ACLs and file capabilities among them. It skips and
 // lists sockets and, without CaptureOptions.Devices, device nodes. Whatever
-// else it meets is an error: ErrChanged, ErrMount, or the kernel's own. Names
+// else it meets is an error: ErrChanged, ErrMount, ErrSizeLimit, or the kernel's own. Names
 // are resolved beneath dir without symlinks, so a program that still runs may
 // spoil a capture but not make it read other files.
 func Capture(ctx context.Context, dir string, w io.Writer, opts CaptureOptions) (Report, error) {
@@ -90,16 +90,12 @@ func Capture(ctx context.Context, dir string, w io.Writer, opts CaptureOptions) 
 		return Report{}, err
 	}
 	entries, report := order(top, opts)
+	if err := checkSize(entries, opts.SizeLimit); err != nil {
+		return Report{}, err
+	}
 	e := emitter{root: r, entries: entries, readers: opts.readers(), out: w, report: &report}
 	if err := e.run(ctx); err != nil {
 		return Report{}, err
 	}
-	report.warnSize(opts.SizeLimit)
 	return report, nil
-}
-
-func (r *Report) warnSize(limit int64) {
-	if limit > 0 && r.Bytes > limit {
-		list(&r.Warnings, "the volume holds %d bytes, more than its declared limit of %d", r.Bytes, limit)
-	}
 }

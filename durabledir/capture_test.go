@@ -46,13 +46,39 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 	}
 }
 
-func TestContentBeyondTheDeclaredSizeIsKeptWithAWarning(t *testing.T) {
+func TestContentBeyondTheDeclaredSizeIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "file"), "12345")
-	for limit, want := range map[int64]int{0: 0, 5: 0, 4: 1} {
-		archive, report := capture(t, dir, CaptureOptions{SizeLimit: limit})
-		if len(report.Warnings) != want || !bytes.Contains(archive, []byte("12345")) {
-			t.Errorf("limit %d: warnings %q, want %d", limit, report.Warnings, want)
+	makeSparse(t, filepath.Join(dir, "file"), 100<<20, 0) // a hole is no content
+	f, err := os.Open(dir)
+	must(t, err)
+	defer f.Close()
+	must(t, unix.Syncfs(int(f.Fd())))
+	for limit, want := range map[int64]error{0: nil, 64 << 10: nil, 64<<10 - 1: ErrSizeLimit} {
+		opts := quick(t)
+		opts.SizeLimit = limit
+		captures := map[string]func() error{
+			"Capture": func() error {
+				_, err := Capture(context.Background(), dir, io.Discard, opts.CaptureOptions)
+				return err
+			},
+			"Begin": func() error {
+				pass, err := Begin(context.Background(), dir, nil, opts)
+				if err == nil {
+					pass.Close()
+				}
+				return err
+			},
+			"Settle": func() error {
+				empty := t.TempDir()
+				pass := begin(t, empty, nil, opts)
+				must(t, os.WriteFile(filepath.Join(empty, "grown"), make([]byte, 64<<10), 0o600))
+				return pass.Settle(context.Background())
+			},
+		}
+		for name, capture := range captures {
+			if err := capture(); !errors.Is(err, want) || (err != nil && !errors.Is(err, errdefs.ErrResourceExhausted)) {
+				t.Errorf("%s with limit %d: error %v, want %v", name, limit, err, want)
+			}
 		}
 	}
 }

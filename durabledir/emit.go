@@ -31,8 +31,6 @@ type emitter struct {
 	readers int
 	out     io.Writer
 	report  *Report
-	// previous serves what entries have in the archive before, if any has.
-	previous io.ReaderAt
 	// mark, if set, is told where each entry lies in the archive.
 	mark func(e *entry, at placed)
 
@@ -95,6 +93,9 @@ func (e *emitter) run(ctx context.Context) error {
 		}
 	}
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := e.cut(); err != nil {
 		return err
 	}
 	return e.put(paxtar.End)
@@ -197,14 +198,29 @@ func (e *emitter) write(ctx context.Context, p *piece) error {
 	if p.err != nil {
 		return p.err
 	}
-	for i, at := range p.places {
-		at.offset += e.offset
-		e.note(&p.entries[i], at)
-	}
 	e.report.Bytes += p.bytes
-	err := e.put(p.buf)
+	err := e.writePiece(p)
 	buffers.Put(&p.buf)
 	return err
+}
+
+// writePiece puts out the bytes of a piece, segment by segment.
+func (e *emitter) writePiece(p *piece) error {
+	start, done := e.offset, int64(0)
+	for i, at := range p.places {
+		if p.entries[i].starts {
+			if err := e.put(p.buf[done:at.offset]); err != nil {
+				return err
+			}
+			if err := e.cut(); err != nil {
+				return err
+			}
+			done = at.offset
+		}
+		at.offset += start
+		e.note(&p.entries[i], at)
+	}
+	return e.put(p.buf[done:])
 }
 
 func (e *emitter) note(entry *entry, at placed) {
@@ -214,6 +230,9 @@ func (e *emitter) note(entry *entry, at placed) {
 }
 
 func (e *emitter) put(b []byte) error {
+	if len(b) == 0 {
+		return nil
+	}
 	n, err := e.out.Write(b)
 	e.offset += int64(n)
 	if err != nil {
@@ -229,6 +248,9 @@ func (e *emitter) writeLarge(ctx context.Context, entry *entry) error {
 		return err
 	}
 	defer c.close()
+	if err := e.cut(); err != nil {
+		return err
+	}
 	start := e.offset
 	head, err := paxtar.Append(nil, &c.Header)
 	if err != nil {

@@ -25,12 +25,13 @@ type Index struct{ entries map[string]indexed }
 
 type indexed struct {
 	placed
-	ino   uint64
-	mode  uint32
-	size  int64
-	mtime [2]int64
-	ctime [2]int64
-	link  string // name of the entry that this is a hard link to, or its shared key
+	starts, ends bool // of a segment
+	ino          uint64
+	mode         uint32
+	size         int64
+	mtime        [2]int64
+	ctime        [2]int64
+	link         string // name of the entry that this is a hard link to, or its shared key
 }
 
 func newIndex() *Index { return &Index{entries: map[string]indexed{}} }
@@ -50,22 +51,19 @@ func describe(e *entry) indexed {
 
 func (x *Index) add(e *entry, at placed) {
 	d := describe(e)
-	d.placed = at
+	d.placed, d.starts, d.ends = at, e.starts, e.ends
 	x.entries[e.path()] = d
 }
 
-// find returns where the archive has the entry as it is now.
-func (x *Index) find(e *entry) placed {
+// find returns what the archive has of the entry, if it is as it was.
+func (x *Index) find(e *entry) (indexed, bool) {
 	old, ok := x.entries[e.path()]
 	if !ok {
-		return placed{}
+		return indexed{}, false
 	}
 	now := describe(e)
-	now.placed = old.placed
-	if now != old {
-		return placed{}
-	}
-	return old.placed
+	now.placed, now.starts, now.ends = old.placed, old.starts, old.ends
+	return old, now == old
 }
 
 // indexMagic begins an encoded index; its last byte is the version.
@@ -86,6 +84,7 @@ func (x *Index) MarshalBinary() ([]byte, error) {
 		b = appendString(b, d.link)
 		b = binary.AppendUvarint(b, d.ino)
 		b = binary.AppendUvarint(b, uint64(d.mode))
+		b = binary.AppendUvarint(b, edges(d.starts, d.ends))
 		for _, n := range []int64{d.size, d.offset, d.length, d.stored, d.mtime[0], d.mtime[1], d.ctime[0], d.ctime[1]} {
 			b = binary.AppendVarint(b, n)
 		}
@@ -111,6 +110,8 @@ func (x *Index) UnmarshalBinary(data []byte) error {
 	for ; count > 0 && !d.short; count-- {
 		name := d.string()
 		e := indexed{link: d.string(), ino: d.uvarint(), mode: uint32(d.uvarint())}
+		edges := d.uvarint()
+		e.starts, e.ends = edges&segmentStarts != 0, edges&segmentEnds != 0
 		for _, n := range []*int64{&e.size, &e.offset, &e.length, &e.stored, &e.mtime[0], &e.mtime[1], &e.ctime[0], &e.ctime[1]} {
 			*n = d.varint()
 		}
@@ -121,6 +122,22 @@ func (x *Index) UnmarshalBinary(data []byte) error {
 	}
 	x.entries = entries
 	return nil
+}
+
+// Bits of an encoded entry.
+const (
+	segmentStarts = 1 << iota
+	segmentEnds
+)
+
+func edges(starts, ends bool) (bits uint64) {
+	if starts {
+		bits |= segmentStarts
+	}
+	if ends {
+		bits |= segmentEnds
+	}
+	return bits
 }
 
 func appendString(b []byte, s string) []byte {

@@ -18,6 +18,9 @@ type entry struct {
 	link *node
 	// shared is set for a file that has names outside of the volume.
 	shared string
+	// starts and ends say that a segment of the archive begins or ends with
+	// this entry.
+	starts, ends bool
 	// old is where the previous archive has the same bytes; its length is 0
 	// where it has not.
 	old placed
@@ -69,6 +72,7 @@ func order(top *node, opts CaptureOptions) ([]entry, Report) {
 		}
 	}
 	walk(top)
+	markSegments(entries)
 	for _, l := range firsts {
 		s := &l.first.stat
 		if l.seen == s.link {

@@ -26,9 +26,6 @@ type PassOptions struct {
 	// it is empty, Finish reads the volume itself: the sandbox must be frozen
 	// until then.
 	Spool string
-	// Previous is the archive that the index describes. It is needed with an
-	// index unless the writer given to Finish is a Reuser.
-	Previous io.ReaderAt
 	// KeepIndex says that Index will be asked for.
 	KeepIndex bool
 
@@ -71,8 +68,9 @@ type Pass struct {
 }
 
 // Begin opens the volume dir and reads what is at rest in it. index may be nil,
-// or what the Pass before gave: then files that did not change since are taken
-// from the archive of that time. The caller closes the Pass.
+// or what the Pass before gave: then segments that did not change since are
+// taken from the archive of that time, by the Segmenter that Finish is given.
+// The caller closes the Pass.
 func Begin(ctx context.Context, dir string, index *Index, opts PassOptions) (*Pass, error) {
 	r, err := openRoot(dir)
 	if err != nil {
@@ -116,6 +114,9 @@ func (p *Pass) begin(ctx context.Context) (err error) {
 	entries, _ := order(top, p.opts.CaptureOptions)
 	p.seen = len(entries)
 	p.reuse(entries)
+	if err := checkSize(entries, p.opts.SizeLimit); err != nil {
+		return err
+	}
 	var resting []*entry
 	for i := range entries {
 		if e := &entries[i]; e.hasContent() && e.old.length == 0 && p.rests(&e.stat) {
@@ -153,9 +154,7 @@ func (p *Pass) reuse(entries []entry) {
 	if p.previous == nil || !p.kind.stampsStores {
 		return
 	}
-	for i := range entries {
-		entries[i].old = p.previous.find(&entries[i])
-	}
+	p.previous.reuse(entries)
 }
 
 // keep reads the content of files into the spool. In a live volume, files that
@@ -226,6 +225,9 @@ func (p *Pass) Settle(ctx context.Context) error {
 			return err
 		}
 	}
+	if err := checkSize(p.entries, p.opts.SizeLimit); err != nil {
+		return err
+	}
 	p.settled = true
 	return nil
 }
@@ -272,7 +274,7 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 		}
 	}
 	report := p.report
-	e := emitter{root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report, previous: p.opts.Previous}
+	e := emitter{root: p.root, entries: p.entries, readers: p.opts.readers(), out: w, report: &report}
 	var index *Index
 	if p.opts.KeepIndex {
 		index = newIndex()
@@ -286,7 +288,6 @@ func (p *Pass) Finish(ctx context.Context, w io.Writer) (Report, error) {
 		return Report{}, err
 	}
 	p.index = index
-	report.warnSize(p.opts.SizeLimit)
 	return report, nil
 }
 

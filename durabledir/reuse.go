@@ -6,19 +6,26 @@ package durabledir
 import (
 	"errors"
 	"fmt"
-	"io"
 )
 
-// A Reuser is a writer of archives that has the previous one at hand. Instead
-// of the bytes of entries that did not change it gets their place there.
-type Reuser interface {
-	io.Writer
-	// Reuse appends length bytes that stand at offset of the previous archive.
-	Reuse(offset, length int64) error
+// cut tells a Segmenter that a segment ends.
+func (e *emitter) cut() error {
+	s, ok := e.out.(Segmenter)
+	if !ok {
+		return nil
+	}
+	if err := s.Cut(); err != nil {
+		return fmt.Errorf("write archive: %w", err)
+	}
+	return nil
 }
 
-// writeReuse puts out entries that the previous archive has.
+// writeReuse puts out segments that the previous archive has.
 func (e *emitter) writeReuse(p *piece) error {
+	s, ok := e.out.(Segmenter)
+	if !ok {
+		return errors.New("reuse the previous archive: it is not at hand")
+	}
 	at := e.offset
 	for i := range p.entries {
 		now := p.entries[i].old
@@ -27,23 +34,12 @@ func (e *emitter) writeReuse(p *piece) error {
 		at += now.length
 		e.report.Bytes += now.stored
 	}
-	if r, ok := e.out.(Reuser); ok {
-		e.offset += p.reuse.length
-		if err := r.Reuse(p.reuse.offset, p.reuse.length); err != nil {
-			return fmt.Errorf("reuse the previous archive: %w", err)
-		}
-		return nil
+	if err := e.cut(); err != nil {
+		return err
 	}
-	if e.previous == nil {
-		return errors.New("reuse the previous archive: it is not at hand")
-	}
-	n, err := io.Copy(e.out, io.NewSectionReader(e.previous, p.reuse.offset, p.reuse.length))
-	e.offset += n
-	if err == nil && n < p.reuse.length {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return fmt.Errorf("copy from the previous archive: %w", err)
+	e.offset += p.reuse.length
+	if err := s.Reuse(p.reuse.offset, p.reuse.length); err != nil {
+		return fmt.Errorf("reuse the previous archive: %w", err)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -126,6 +127,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	request := &job.Request{
 		Verb: job.Commit, Dir: draft.Dir(), Store: plan.store, ID: id, Scope: plan.scope,
 		Volumes: sb.volumeList(), Parent: sb.parent(plan.store),
+		Indexes: filepath.Join(sb.scratch, "indexes"),
 	}
 	if err := g.Send(request); err != nil {
 		return nil, err

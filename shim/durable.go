@@ -6,8 +6,11 @@ package shim
 import (
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -64,15 +67,15 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 // declared path is taken over: its source is the volume. It returns the volumes
 // that no container of the sandbox had before.
 func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
-	add := func(name, host string) error {
-		isNew, err := s.addVolume(name, host)
+	add := func(v job.Volume) error {
+		isNew, err := s.addVolume(v)
 		if isNew {
-			fresh = append(fresh, job.Volume{Name: name, Path: host})
+			fresh = append(fresh, v)
 		}
 		return err
 	}
 	for _, e := range durabledir.EmptyDirs(c.decl.emptyDirs, c.spec.Mounts) {
-		if err := add(e.Name, e.Path); err != nil {
+		if err := add(job.Volume{Name: e.Name, Path: e.Path}); err != nil {
 			return nil, err
 		}
 	}
@@ -93,7 +96,7 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 			}
 			c.spec.Mounts = append(c.spec.Mounts, bind(host, d))
 		}
-		if err := add(d.Name, host); err != nil {
+		if err := add(job.Volume{Name: d.Name, Path: host, SizeLimit: int64(d.SizeLimit)}); err != nil {
 			return nil, err
 		}
 	}
@@ -101,26 +104,22 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 }
 
 // addVolume notes where a volume lies; two containers must mean the same place.
-func (s *sandbox) addVolume(name, host string) (isNew bool, err error) {
+func (s *sandbox) addVolume(v job.Volume) (isNew bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	other, ok := s.volumes[name]
-	if ok && other != host {
-		return false, fmt.Errorf("volume %q lies in two places, %s and %s: %w", name, other, host, errdefs.ErrInvalidArgument)
+	other, ok := s.volumes[v.Name]
+	if ok && other.Path != v.Path {
+		return false, fmt.Errorf("volume %q lies in two places, %s and %s: %w", v.Name, other.Path, v.Path, errdefs.ErrInvalidArgument)
 	}
-	s.volumes[name] = host
+	s.volumes[v.Name] = v
 	return !ok, nil
 }
 
-// volumeList returns the sandbox's volumes for a job.
+// volumeList returns the sandbox's volumes for a job, in the order of their names.
 func (s *sandbox) volumeList() []job.Volume {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := make([]job.Volume, 0, len(s.volumes))
-	for name, host := range s.volumes {
-		list = append(list, job.Volume{Name: name, Path: host})
-	}
-	return list
+	return slices.SortedFunc(maps.Values(s.volumes), func(a, b job.Volume) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // syncVolumes makes what was written to the volumes so far survive a power cut.

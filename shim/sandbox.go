@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sync/singleflight"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/config"
@@ -70,8 +71,8 @@ type sandbox struct {
 	life       *life
 	// interrupt ends the verb under way.
 	interrupt context.CancelCauseFunc
-	// volumes are the host directories of the DurableDirs by name.
-	volumes map[string]string
+	// volumes are the DurableDirs by name.
+	volumes map[string]job.Volume
 	// origin is where the sandbox starts from, if not from its image.
 	origin *origin
 	// completed are the names of the containers that have ended well and that
@@ -115,7 +116,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		namespace: namespace,
 		cfg:       cfg,
 		verb:      make(chan struct{}, 1),
-		volumes:   map[string]string{},
+		volumes:   map[string]job.Volume{},
 		completed: map[string]bool{},
 		inUse:     map[artifacts.ID]int{},
 		doomed:    map[artifacts.ID]bool{},

@@ -20,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
 )
 
 const sigterm, sigkill = 15, 9
@@ -266,7 +267,7 @@ func TestPlanCommit(t *testing.T) {
 		{"on-commit None", request{}, func(c *container, _ *bench) { c.decl.onCommit = artifacts.None }, "ateom.dev/on-commit", errdefs.IsFailedPrecondition},
 		{"wider than on-pause", request{"Full", ""}, func(c *container, _ *bench) { c.decl.onPause = artifacts.Data }, "ateom.dev/on-pause", errdefs.IsInvalidArgument},
 		{"unknown store of the annotation", request{}, func(c *container, _ *bench) { c.decl.store = "nope" }, `"nope"`, errdefs.IsNotFound},
-		{"data", request{"Data", ""}, func(_ *container, b *bench) { b.sb.volumes["home"] = "/x" }, "", nil},
+		{"data", request{"Data", ""}, func(_ *container, b *bench) { b.sb.volumes["home"] = job.Volume{Name: "home", Path: "/x"} }, "", nil},
 		{"nothing runs", request{}, func(c *container, b *bench) {
 			for _, c := range b.sb.all() {
 				c.init.finish(0)

@@ -61,7 +61,7 @@ func TestScanCoversEveryByte(t *testing.T) {
 		"blocks' edges":     random(5, 4<<20),
 		"zeros across them": append(append(random(6, 1<<20-100), zeros...), 1),
 	} {
-		for cutName, cut := range map[string]Cutter{"fixed": Fixed{}, "pages": Pages{}} {
+		for cutName, cut := range map[string]Cutter{"fixed": Fixed{}, "pages": Pages{}, "content": NewContent(0)} {
 			t.Run(cutName+"/"+name, func(t *testing.T) { check(t, data, scan(t, data, cut)) })
 		}
 	}
@@ -130,5 +130,52 @@ func BenchmarkScanPages(b *testing.B) {
 	b.SetBytes(int64(len(data)))
 	for b.Loop() {
 		scan(b, data, Pages{})
+	}
+}
+
+// A volume's chunks are cut where every version of this program cuts them:
+// other cuts would send everything again.
+func TestContentCutsStayTheSame(t *testing.T) {
+	data := append(random(7, 2<<20), make([]byte, 300<<10)...)
+	data = append(data, bytes.Repeat([]byte("some text "), 50_000)...)
+	for scale, want := range map[int]string{
+		1: "sha256:e226a13fa7dd3f496d361516dcb4966cc21cfd1394c42b17311c00206295b809",
+		4: "sha256:8ac5d05b8b9b59c30d6a6c2963654b70749e46eac898817460a98c2c9498fca7",
+	} {
+		r := new(artifacts.Recipe)
+		cut := NewContent(int64(scale) * contentStep)
+		for rest := data; len(rest) > 0; {
+			s, _ := cut.Next(rest, true)
+			if err := r.Append(uint32(s.Length), sha256.Sum256(rest[:s.Length])); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[s.Length:]
+		}
+		if got := r.Root().String(); got != want {
+			t.Errorf("scale %d: %d chunks, root %s, want %s", scale, r.Len(), got, want)
+		}
+	}
+}
+
+func TestContentThatIsInsertedMovesNoOtherCut(t *testing.T) {
+	old := random(8, 8<<20)
+	at := 3 << 20
+	new := append(append(bytes.Clone(old[:at]), "inserted"...), old[at:]...)
+	cut := func(data []byte) *artifacts.Recipe { return scan(t, data, NewContent(int64(len(data)))) }
+	a, b := cut(old), cut(new)
+	if n := int64(len(new)) - shared(a, b); n > 4*contentMax {
+		t.Errorf("%d bytes are in other chunks after an insertion of 8", n)
+	}
+	if average := len(old) / a.Len(); average < contentNormal || average > 2*contentNormal {
+		t.Errorf("chunks of %d bytes on average", average)
+	}
+}
+
+func TestContentScaleKeepsRecipesSmall(t *testing.T) {
+	for _, size := range []int64{0, 1 << 30, 8 << 30, 100 << 30, 1 << 40} {
+		scale := ContentScale(size)
+		if chunks := size / int64(contentNormal*scale); chunks > artifacts.MaxChunks || contentMax*scale > artifacts.MaxChunkSize {
+			t.Errorf("%d bytes: scale %d, %d chunks", size, scale, chunks)
+		}
 	}
 }

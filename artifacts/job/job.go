@@ -72,6 +72,8 @@ type Volume struct {
 	Name string `json:"name"`
 	// Path is the volume's directory on the host.
 	Path string `json:"path"`
+	// SizeLimit, if it is not 0, is how many bytes of content a Commit takes.
+	SizeLimit int64 `json:"sizeLimit,omitempty"`
 }
 
 // A Request goes from the shim to the gofer.
@@ -91,6 +93,10 @@ type Request struct {
 	// Parent is the snapshot of the same lineage in the same store whose
 	// chunks need not be sent again, if there is one.
 	Parent artifacts.ID `json:"parent,omitempty"`
+	// Indexes is a directory where a Commit keeps what the next one of the same
+	// sandbox need not read again; empty keeps nothing. It need not exist, and
+	// losing it costs time only.
+	Indexes string `json:"indexes,omitempty"`
 	// Manifest goes with Upload: complete but for the parts.
 	Manifest *artifacts.Manifest `json:"manifest,omitempty"`
 	// Lazy leaves the pages part in the store: the checkpoint side-car will

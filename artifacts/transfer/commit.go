@@ -15,7 +15,6 @@ import (
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
-	"github.com/ateom/ateom/durabledir"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
@@ -29,15 +28,17 @@ const MaxCommit = 12 * time.Hour
 // reads what rests in the volumes, Capture fixes the volumes while the sandbox
 // is frozen, Upload does the rest. Close must be called.
 type Commit struct {
-	store   bucket.Store
-	id      artifacts.ID
-	dir     string
-	scope   artifacts.Scope
-	volumes []job.Volume
-	started time.Time
+	store    bucket.Store
+	id       artifacts.ID
+	dir      string
+	scope    artifacts.Scope
+	volumes  []volume
+	indexes  indexes
+	maxPlain int64 // see the constant
+	started  time.Time
 
 	image    string // the snapshot or draft that has the image: dir, or another
-	passes   []*durabledir.Pass
+	packs    *packer
 	parts    []artifacts.Part
 	warnings []string
 	known    *view
@@ -56,48 +57,77 @@ func NewCommit(ctx context.Context, s bucket.Store, r *job.Request) (*Commit, []
 		return nil, nil, fmt.Errorf("commit snapshot %s: scope %q is none of Full, Data: %w", r.ID, r.Scope, errdefs.ErrInvalidArgument)
 	}
 	c := &Commit{
-		store: s, id: r.ID, dir: r.Dir, image: r.Dir, scope: r.Scope, volumes: r.Volumes,
-		started: time.Now(), known: newView(),
+		store: s, id: r.ID, dir: r.Dir, image: r.Dir, scope: r.Scope, indexes: indexes(r.Indexes),
+		maxPlain: maxPlain, started: time.Now(), packs: newPacker(s), known: newView(),
 	}
-	if err := s.Check(ctx); err != nil {
-		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
+	for _, v := range r.Volumes {
+		c.volumes = append(c.volumes, volume{Volume: v})
 	}
-	_, err := s.Stat(ctx, artifacts.ManifestKey(r.ID))
-	if err == nil {
-		return nil, nil, fmt.Errorf("commit snapshot %s: store %s has it already: %w", r.ID, s, errdefs.ErrAlreadyExists)
-	}
-	if !errors.Is(err, errdefs.ErrNotFound) {
-		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
-	}
-	var warnings []string
-	if r.Parent != "" && r.Scope == artifacts.Full {
-		if warnings, err = c.readParent(ctx, r.Parent); err != nil {
-			return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
-		}
-	}
-	if c.passes, err = beginVolumes(ctx, c.dir, c.volumes); err != nil {
+	warnings, err := c.begin(ctx, r.Parent)
+	if err != nil {
 		c.Close()
 		return nil, nil, fmt.Errorf("commit snapshot %s: %w", r.ID, err)
 	}
 	return c, warnings, nil
 }
 
-// Close gives up what the capture holds. It may be called at any time.
-func (c *Commit) Close() { closePasses(c.passes) }
+// begin asks the store and reads the volumes at the same time.
+func (c *Commit) begin(ctx context.Context, parent artifacts.ID) (warnings []string, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return c.checkStore(ctx) })
+	group.Go(func() (err error) {
+		var recipes map[string]*artifacts.Recipe
+		if parent != "" {
+			if warnings, recipes, err = c.readParent(ctx, parent); err != nil {
+				return err
+			}
+		}
+		return c.beginVolumes(ctx, recipes)
+	})
+	err = group.Wait()
+	return warnings, err
+}
 
-func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string, error) {
+// checkStore makes sure that the store answers and has no such snapshot.
+func (c *Commit) checkStore(ctx context.Context) error {
+	if err := c.store.Check(ctx); err != nil {
+		return err
+	}
+	_, err := c.store.Stat(ctx, artifacts.ManifestKey(c.id))
+	switch {
+	case err == nil:
+		return fmt.Errorf("store %s has it already: %w", c.store, errdefs.ErrAlreadyExists)
+	case errors.Is(err, errdefs.ErrNotFound):
+		return nil
+	}
+	return err
+}
+
+// Close gives up what the capture holds. It may be called at any time.
+func (c *Commit) Close() {
+	for i := range c.volumes {
+		if p := c.volumes[i].pass; p != nil {
+			p.Close()
+		}
+	}
+}
+
+// readParent learns what the store has of the parent, and returns the recipes
+// of its volumes.
+func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string, map[string]*artifacts.Recipe, error) {
+	recipes := map[string]*artifacts.Recipe{}
 	m, err := Get(ctx, c.store, parent)
 	if err == nil {
-		err = c.known.addSnapshot(ctx, c.store, m)
+		recipes, err = c.known.addSnapshot(ctx, c.store, m, c.scope)
 	}
 	switch {
 	case errors.Is(err, errdefs.ErrNotFound), errors.Is(err, errdefs.ErrDataLoss), errors.Is(err, errdefs.ErrNotImplemented):
 		c.known = newView()
-		return []string{fmt.Sprintf("everything is sent: the parent is of no use: %v", err)}, nil
+		return []string{fmt.Sprintf("everything is sent: the parent is of no use: %v", err)}, nil, nil
 	case err != nil:
-		return nil, err
+		return nil, nil, err
 	}
-	return nil, nil
+	return nil, recipes, nil
 }
 
 // Capture fixes the state of the volumes; the sandbox is frozen meanwhile.
@@ -107,7 +137,8 @@ func (c *Commit) Capture(ctx context.Context, image string) error {
 	if image != "" {
 		c.image = image
 	}
-	if err := settleVolumes(ctx, c.volumes, c.passes); err != nil {
+	settle := func(ctx context.Context, v *volume) error { return v.pass.Settle(ctx) }
+	if err := c.eachVolume(ctx, settle); err != nil {
 		return fmt.Errorf("commit snapshot %s: %w", c.id, err)
 	}
 	c.settled = true
@@ -164,31 +195,12 @@ func (c *Commit) upload(ctx context.Context, m *artifacts.Manifest, p *Meter) (*
 	if err := c.store.Create(ctx, artifacts.ManifestKey(c.id), data); err != nil {
 		return nil, err
 	}
-	return &out, nil
-}
-
-// sendVolumes compresses the captured volumes, one after the other, and sends
-// each while the next is compressed.
-func (c *Commit) sendVolumes(ctx context.Context, p *Meter) error {
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(4)
-	for i, pass := range c.passes {
-		volume := c.volumes[i].Name
-		f, part, report, err := packVolume(ctx, c.dir, volume, pass, p)
-		if err != nil {
-			return errors.Join(fmt.Errorf("compress volume %q: %w", volume, err), group.Wait())
+	for i := range c.volumes {
+		if err := c.indexes.write(&c.volumes[i]); err != nil {
+			c.warnings = append(c.warnings, fmt.Sprintf("the next commit reads everything: %v", err))
 		}
-		c.parts = append(c.parts, part)
-		c.warnings = append(c.warnings, notes(volume, report)...)
-		group.Go(func() error {
-			defer f.Close()
-			if err := c.store.Put(ctx, artifacts.VolumeKey(c.id, volume), f, part.StoredSize); err != nil {
-				return fmt.Errorf("send volume %q: %w", volume, err)
-			}
-			return nil
-		})
 	}
-	return group.Wait()
+	return &out, nil
 }
 
 // sendImage sends the chunks and recipes of the checkpoint image and returns
@@ -199,28 +211,39 @@ func (c *Commit) sendImage(ctx context.Context, m *artifacts.Manifest, p *Meter)
 		return nil, err
 	}
 	defer closeAll()
-	if err := sendChunks(ctx, c.store, parts, c.known, p); err != nil {
+	if err := sendChunks(ctx, c.packs, parts, c.known, p); err != nil {
 		return nil, err
 	}
 	var out []artifacts.Part
 	for _, part := range parts {
-		recipe, err := c.known.locate(part.recipe)
+		desc, err := c.sendRecipe(ctx, part.name, part.recipe)
 		if err != nil {
-			return nil, fmt.Errorf("part %q: %w", part.name, err)
-		}
-		data := artifacts.EncodeRecipe(recipe)
-		desc := artifacts.Part{
-			Name: part.name, Encoding: artifacts.Chunks, Size: recipe.Size(), Digest: recipe.Root(),
-			StoredSize: int64(len(data)), StoredDigest: digestOf(data),
-		}
-		if !c.known.recipes[desc.StoredDigest] {
-			if err := c.store.Put(ctx, artifacts.RecipeKey(desc.StoredDigest), bytes.NewReader(data), desc.StoredSize); err != nil {
-				return nil, fmt.Errorf("send recipe of part %q: %w", part.name, err)
-			}
+			return nil, err
 		}
 		out = append(out, desc)
 	}
 	return out, nil
+}
+
+// sendRecipe sends the recipe of a part whose chunks are in the store, unless
+// the parent has the same, and returns the part.
+func (c *Commit) sendRecipe(ctx context.Context, name string, r *artifacts.Recipe) (artifacts.Part, error) {
+	located, err := c.known.locate(r)
+	if err != nil {
+		return artifacts.Part{}, fmt.Errorf("part %q: %w", name, err)
+	}
+	data := artifacts.EncodeRecipe(located)
+	part := artifacts.Part{
+		Name: name, Encoding: artifacts.Chunks, Size: r.Size(), Digest: r.Root(),
+		StoredSize: int64(len(data)), StoredDigest: digestOf(data),
+	}
+	if c.known.recipes[part.StoredDigest] {
+		return part, nil
+	}
+	if err := c.store.Put(ctx, artifacts.RecipeKey(part.StoredDigest), bytes.NewReader(data), part.StoredSize); err != nil {
+		return part, fmt.Errorf("send recipe of part %q: %w", name, err)
+	}
+	return part, nil
 }
 
 // openParts opens the image's files with their recipes.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
@@ -39,19 +40,33 @@ var damages = []damage{
 // every way. A fetch and a deep verify must refuse it and name the object; the
 // volumes are empty afterwards.
 func TestDamagedObjectsAreRefusedByName(t *testing.T) {
+	for encoding, plain := range encodings {
+		t.Run(string(encoding), func(t *testing.T) { testDamagedObjects(t, plain) })
+	}
+}
+
+// encodings are those of volumes, and up to which length they are plain then.
+var encodings = map[artifacts.Encoding]int64{artifacts.TarZstd: maxPlain, artifacts.Chunks: 0}
+
+func testDamagedObjects(t *testing.T, plain int64) {
 	s := openStore(t, "mem://")
 	n := newNode(t)
-	n.write(0, "a", strings.Repeat("one ", 5000))
-	n.write(1, "b", strings.Repeat("two ", 5000))
+	n.plain = plain
+	n.write(0, "a", string(storetest.Bytes(1, 20_000)))
+	n.write(1, "b", string(storetest.Bytes(2, 20_000)))
 	m, _ := n.commit(s, artifacts.Full, epoch, testImage(1, 400), "")
-	n.write(0, "a", strings.Repeat("three ", 5000))
-	n.write(1, "b", strings.Repeat("four ", 5000))
+	n.write(0, "a", string(storetest.Bytes(3, 20_000)))
+	n.write(1, "b", string(storetest.Bytes(4, 20_000)))
 	other, _ := n.commit(s, artifacts.Full, epoch.Add(time.Second), testImage(2, 400), "")
 
 	objects := objectsOf(t, s, m)
 	twins := objectsOf(t, s, other)
-	if len(objects) != 7 || len(twins) != len(objects) {
-		t.Fatalf("objects of the snapshots: %q, %q; want 7 each", objects, twins)
+	want := 7
+	if plain == 0 {
+		want = 9 // a pack for each volume too
+	}
+	if len(objects) != want || len(twins) != len(objects) {
+		t.Fatalf("objects of the snapshots: %q, %q; want %d each", objects, twins, want)
 	}
 	for i, key := range objects {
 		good := mustRead(t, s, key)
@@ -118,7 +133,7 @@ func objectsOf(t *testing.T, s bucket.Store, m *artifacts.Manifest) []string {
 	all := []string{artifacts.ManifestKey(m.ID)}
 	packs := map[string]bool{}
 	for _, p := range m.Parts {
-		if volume, ok := p.Durable(); ok {
+		if volume, ok := p.Durable(); ok && p.Encoding == artifacts.TarZstd {
 			all = append(all, artifacts.VolumeKey(m.ID, volume))
 			continue
 		}

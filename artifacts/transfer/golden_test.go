@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/google/go-cmp/cmp"
 )
@@ -31,22 +32,20 @@ func goldenImage() map[string][]byte {
 	}
 }
 
-// TestGoldenStoresStayReadable fetches the snapshots of all released versions.
-func TestGoldenStoresStayReadable(t *testing.T) {
-	current := filepath.Join("testdata", "store-"+artifacts.FormatVersion)
+// goldenStores gives check the one snapshot of each store in testdata whose
+// name begins with kind. With -update, the current version's is made first.
+func goldenStores(t *testing.T, kind string, make func(s bucket.Store), check func(dir string, s bucket.Store, m *artifacts.Manifest)) {
 	if *update {
-		if err := os.RemoveAll(current); err != nil {
-			t.Fatal(err)
+		dir, err := filepath.Abs(filepath.Join("testdata", kind+"-"+artifacts.FormatVersion))
+		if err == nil {
+			err = os.RemoveAll(dir)
 		}
-		dir, err := filepath.Abs(current)
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := newNode(t)
-		n.write(0, "notes/today.txt", "remember")
-		n.commit(openStore(t, fileURL(dir)), artifacts.Full, epoch, goldenImage(), "")
+		make(openStore(t, fileURL(dir)))
 	}
-	dirs, err := filepath.Glob("testdata/store-*")
+	dirs, err := filepath.Glob("testdata/" + kind + "-*")
 	if err != nil || len(dirs) == 0 {
 		t.Fatalf("golden stores: %q, %v", dirs, err)
 	}
@@ -64,11 +63,22 @@ func TestGoldenStoresStayReadable(t *testing.T) {
 		if _, err := Verify(t.Context(), s, all[0].ID, Deep, nil); err != nil {
 			t.Errorf("%s: %v", dir, err)
 		}
+		check(dir, s, all[0])
+	}
+}
+
+// TestGoldenStoresStayReadable fetches the snapshots of all released versions.
+func TestGoldenStoresStayReadable(t *testing.T) {
+	goldenStores(t, "store", func(s bucket.Store) {
+		n := newNode(t)
+		n.write(0, "notes/today.txt", "remember")
+		n.commit(s, artifacts.Full, epoch, goldenImage(), "")
+	}, func(dir string, s bucket.Store, m *artifacts.Manifest) {
 		there := newNode(t)
-		image, _, err := there.fetch(s, all[0].ID, false)
+		image, _, err := there.fetch(s, m.ID, false)
 		if err != nil {
 			t.Errorf("%s: %v", dir, err)
-			continue
+			return
 		}
 		if !maps.EqualFunc(goldenImage(), readImage(t, image), bytes.Equal) {
 			t.Errorf("%s: the image is another one", dir)
@@ -76,7 +86,27 @@ func TestGoldenStoresStayReadable(t *testing.T) {
 		if diff := cmp.Diff(map[string]string{"home/notes/today.txt": "remember"}, there.tree()); diff != "" {
 			t.Errorf("%s: volumes (-want +got):\n%s", dir, diff)
 		}
-	}
+	})
+}
+
+// TestGoldenChunkedVolumesStayReadable does so for volumes of encoding Chunks.
+func TestGoldenChunkedVolumesStayReadable(t *testing.T) {
+	want := map[string]string{"home/large": string(storetest.Bytes(3, 300_000)) + string(make([]byte, 200_000)), "home/notes/today.txt": "remember"}
+	goldenStores(t, "chunked", func(s bucket.Store) {
+		n := newNode(t)
+		n.plain = 0
+		n.write(0, "large", want["home/large"])
+		n.write(0, "notes/today.txt", "remember")
+		n.commit(s, artifacts.Data, epoch, nil, "")
+	}, func(dir string, s bucket.Store, m *artifacts.Manifest) {
+		there := newNode(t)
+		if _, _, err := there.fetch(s, m.ID, false); err != nil || m.Parts[0].Encoding != artifacts.Chunks {
+			t.Errorf("%s: encoding %q, %v", dir, m.Parts[0].Encoding, err)
+		}
+		if !maps.Equal(want, there.tree()) {
+			t.Errorf("%s: the volumes differ", dir)
+		}
+	})
 }
 
 // TestTwentyGenerationsStayExactAndCheap commits, resumes and changes a

@@ -56,8 +56,7 @@ func (r *meteredReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// A meteredWriter tells a Meter of a stream whose length nobody knows before
-// its end, and ends with its context.
+// A meteredWriter tells a Meter, and ends with its context.
 type meteredWriter struct {
 	ctx context.Context
 	w   io.Writer
@@ -69,7 +68,6 @@ func (w *meteredWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	n, err := w.w.Write(p)
-	w.p.grow(int64(n))
 	w.p.add(int64(n))
 	return n, err
 }

@@ -12,20 +12,13 @@ import (
 	"sync"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/ateom/ateom/artifacts/bucket"
-	"github.com/ateom/ateom/artifacts/bucket/sealed"
 	"github.com/ateom/ateom/artifacts/pack"
 	"github.com/containerd/errdefs"
 	"golang.org/x/sync/errgroup"
 )
 
-const (
-	// batchSize is how many bytes of chunks a worker compresses at a time.
-	batchSize = 1 << 20
-	// packsInFlight bounds the packs that are filled or on their way, and by
-	// that the memory of a commit: about 9 MiB each.
-	packsInFlight = 6
-)
+// batchSize is how many bytes of chunks a worker compresses at a time.
+const batchSize = 1 << 20
 
 // An imagePart is a part in a local image file, with the recipe of its bytes.
 type imagePart struct {
@@ -35,10 +28,20 @@ type imagePart struct {
 }
 
 // sendChunks puts the chunks of parts that v does not know into packs, the
-// packs into the store, and their places into v. Which chunks share a pack
-// depends on the parts and v only. The memory it takes does not depend on the
-// parts' sizes. Every chunk is compared with its digest on the way.
-func sendChunks(ctx context.Context, s bucket.Store, parts []imagePart, v *view, p *Meter) error {
+// packs into the store, and their places into v. Every chunk is compared with
+// its digest on the way.
+func sendChunks(ctx context.Context, packs *packer, parts []imagePart, v *view, p *Meter) error {
+	return sendBatches(ctx, packs, v, p, nil, func(_ context.Context, emit func(*batch) error) error {
+		return planBatches(parts, v, p, emit)
+	})
+}
+
+// sendBatches has the batches that produce emits compressed and put into packs,
+// the packs into the store, and the chunks' places into v. Which chunks share a
+// pack depends on the batches and v only, the memory it takes on neither. The
+// chunks are appended to recipe, if it is not nil.
+func sendBatches(ctx context.Context, packs *packer, v *view, p *Meter, recipe *artifacts.Recipe,
+	produce func(ctx context.Context, emit func(*batch) error) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	workers := runtime.GOMAXPROCS(0)
 	queue := make(chan *batch, workers)
@@ -46,7 +49,8 @@ func sendChunks(ctx context.Context, s bucket.Store, parts []imagePart, v *view,
 	group.Go(func() error {
 		defer close(queue)
 		defer close(ordered)
-		return planBatches(parts, v, p, func(b *batch) error {
+		return produce(ctx, func(b *batch) error {
+			b.done = make(chan struct{})
 			for _, c := range []chan *batch{ordered, queue} {
 				select {
 				case c <- b:
@@ -61,7 +65,7 @@ func sendChunks(ctx context.Context, s bucket.Store, parts []imagePart, v *view,
 		group.Go(func() error {
 			var chunk [artifacts.MaxChunkSize / 16]byte
 			for b := range queue {
-				if err := b.compress(chunk[:]); err != nil {
+				if err := b.compress(v, chunk[:]); err != nil {
 					return err
 				}
 			}
@@ -69,15 +73,11 @@ func sendChunks(ctx context.Context, s bucket.Store, parts []imagePart, v *view,
 		})
 	}
 	placed := make(map[artifacts.Pack][]pack.Entry)
-	group.Go(func() error { return fillPacks(ctx, s, ordered, placed, p) })
+	group.Go(func() error { return packs.fill(ctx, ordered, recipe, placed, p) })
 	if err := group.Wait(); err != nil {
 		return err
 	}
-	for p, entries := range placed {
-		for _, e := range entries {
-			v.addChunk(e.Digest, artifacts.Location{Pack: p, Offset: e.Offset, StoredLength: e.StoredLength, Codec: e.Codec})
-		}
-	}
+	v.addPacks(placed)
 	return nil
 }
 
@@ -87,14 +87,17 @@ var storedBuffers = sync.Pool{New: func() any {
 	return &b
 }}
 
-// A batch is a run of chunks that are compressed together.
+// A batch is a run of chunks that are compressed together: those of an image
+// part, a stretch of a stream that is still to be hashed, or what is known to
+// be in the store.
 type batch struct {
-	part    string
-	file    io.ReaderAt
-	chunks  []artifacts.Chunk
-	size    int64
+	part   string
+	chunks []artifacts.Chunk
+	file   io.ReaderAt // of an image part
+	stream *stretch    // of a stream
+
 	stored  []byte // of all chunks, back to back
-	lengths []int  // in stored
+	lengths []int  // in stored; 0 for what the store has
 	codecs  []artifacts.Codec
 	done    chan struct{}
 }
@@ -103,7 +106,7 @@ type batch struct {
 func planBatches(parts []imagePart, v *view, p *Meter, emit func(*batch) error) error {
 	planned := map[artifacts.Digest]bool{}
 	for _, part := range parts {
-		b := &batch{part: part.name, file: part.file, done: make(chan struct{})}
+		b, size := &batch{part: part.name, file: part.file}, int64(0)
 		for i := range part.recipe.Len() {
 			c := part.recipe.Chunk(i)
 			if _, known := v.find(c.Digest); known || c.Zero() || planned[c.Digest] {
@@ -112,11 +115,11 @@ func planBatches(parts []imagePart, v *view, p *Meter, emit func(*batch) error) 
 			}
 			planned[c.Digest] = true
 			b.chunks = append(b.chunks, c)
-			if b.size += int64(c.Length); b.size >= batchSize {
+			if size += int64(c.Length); size >= batchSize {
 				if err := emit(b); err != nil {
 					return err
 				}
-				b = &batch{part: part.name, file: part.file, done: make(chan struct{})}
+				b, size = &batch{part: part.name, file: part.file}, 0
 			}
 		}
 		if len(b.chunks) > 0 {
@@ -128,10 +131,24 @@ func planBatches(parts []imagePart, v *view, p *Meter, emit func(*batch) error) 
 	return nil
 }
 
-// compress reads the batch's chunks, with buf for those that fit in, compares
-// them with their digests and compresses them.
-func (b *batch) compress(buf []byte) error {
-	b.stored = (*storedBuffers.Get().(*[]byte))[:0]
+// compress makes the bytes of the batch's chunks that v does not know as they
+// are to be stored.
+func (b *batch) compress(v *view, buf []byte) error {
+	switch {
+	case b.stream != nil:
+		b.compressStream(v)
+	case b.file != nil:
+		if err := b.compressFile(buf); err != nil {
+			return err
+		}
+	}
+	close(b.done)
+	return nil
+}
+
+// compressFile reads the batch's chunks, with buf for those that fit in, and
+// compares them with their digests.
+func (b *batch) compressFile(buf []byte) error {
 	for _, c := range b.chunks {
 		if int(c.Length) > len(buf) {
 			buf = make([]byte, c.Length)
@@ -143,87 +160,19 @@ func (b *batch) compress(buf []byte) error {
 		if sha256.Sum256(data) != c.Digest {
 			return fmt.Errorf("read part %q at %d: the bytes have changed since they were saved: %w", b.part, c.Offset, errdefs.ErrDataLoss)
 		}
-		before := len(b.stored)
-		var codec artifacts.Codec
-		b.stored, codec = pack.Compress(b.stored, data)
-		b.lengths = append(b.lengths, len(b.stored)-before)
-		b.codecs = append(b.codecs, codec)
+		b.store(data)
 	}
-	close(b.done)
 	return nil
 }
 
-// fillPacks puts the batches' chunks into packs, in order, and sends each pack
-// that is full while it fills the next. placed gets the entries of all packs.
-func fillPacks(ctx context.Context, s bucket.Store, ordered <-chan *batch, placed map[artifacts.Pack][]pack.Entry, p *Meter) error {
-	group, ctx := errgroup.WithContext(ctx)
-	free := make(chan *pack.Builder, packsInFlight)
-	for range packsInFlight {
-		free <- new(pack.Builder)
+// store appends the bytes of the next chunk.
+func (b *batch) store(data []byte) {
+	if b.stored == nil {
+		b.stored = (*storedBuffers.Get().(*[]byte))[:0]
 	}
-	sender, salt := &packSender{store: s}, sealed.Salt(s)
-	send := func(b *pack.Builder) {
-		name, data := b.Finish()
-		placed[name] = append([]pack.Entry(nil), b.Entries()...)
-		group.Go(func() error {
-			var size int64
-			for _, e := range b.Entries() {
-				size += int64(e.Length)
-			}
-			if err := sender.send(ctx, name, data); err != nil {
-				return fmt.Errorf("send pack: %w", err)
-			}
-			p.add(size)
-			b.Reset()
-			free <- b
-			return nil
-		})
-	}
-	fill := func() error {
-		var open *pack.Builder
-		for b := range ordered {
-			select {
-			case <-b.done:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-			stored := b.stored
-			for i, c := range b.chunks {
-				if open == nil {
-					select {
-					case open = <-free:
-					case <-ctx.Done():
-						return ctx.Err()
-					}
-					addSalt(open, salt)
-				}
-				open.Add(c.Digest, c.Length, stored[:b.lengths[i]], b.codecs[i])
-				stored = stored[b.lengths[i]:]
-				if open.Full() {
-					send(open)
-					open = nil
-				}
-			}
-			whole := b.stored
-			b.stored = nil
-			storedBuffers.Put(&whole)
-		}
-		if open != nil {
-			send(open)
-		}
-		return nil
-	}
-	err := fill()
-	if waitErr := group.Wait(); waitErr != nil {
-		return waitErr
-	}
-	return err
-}
-
-// addSalt puts the salt of an encrypted store into a pack as a chunk of its
-// own, so that the pack's name cannot confirm a guess of its content.
-func addSalt(b *pack.Builder, salt []byte) {
-	if salt != nil {
-		b.Add(digestOf(salt), uint32(len(salt)), salt, artifacts.CodecRaw)
-	}
+	before := len(b.stored)
+	var codec artifacts.Codec
+	b.stored, codec = pack.Compress(b.stored, data)
+	b.lengths = append(b.lengths, len(b.stored)-before)
+	b.codecs = append(b.codecs, codec)
 }

@@ -46,6 +46,10 @@ type node struct {
 	t       testing.TB
 	store   *local.Store
 	volumes []job.Volume
+	// plain is the length up to which volumes are sent as plain objects.
+	plain int64
+	// indexes is where commits keep theirs; empty keeps none.
+	indexes string
 }
 
 func newNode(t testing.TB) *node {
@@ -55,7 +59,7 @@ func newNode(t testing.TB) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, store: store}
+	n := &node{t: t, store: store, plain: maxPlain}
 	for _, name := range []string{"home", "work"} {
 		path := filepath.Join(dir, "volumes", name)
 		if err := os.MkdirAll(path, 0o755); err != nil {
@@ -187,10 +191,11 @@ func (n *node) tryCommit(ctx context.Context, s bucket.Store, scope artifacts.Sc
 	d := n.draft(id, image)
 	defer d.Abort()
 	counted := bucket.Count(s)
-	c, _, err := NewCommit(ctx, counted, &job.Request{Dir: d.Dir(), ID: id, Scope: scope, Volumes: n.volumes, Parent: parent})
+	c, _, err := NewCommit(ctx, counted, &job.Request{Dir: d.Dir(), ID: id, Scope: scope, Volumes: n.volumes, Parent: parent, Indexes: n.indexes})
 	if err != nil {
 		return nil, 0, err
 	}
+	c.maxPlain = n.plain
 	defer c.Close()
 	if err := c.Capture(ctx, ""); err != nil {
 		return nil, 0, err

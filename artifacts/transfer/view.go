@@ -9,9 +9,11 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/pack"
 	"github.com/containerd/errdefs"
 )
 
@@ -93,9 +95,10 @@ func lostIfGone(err error) error {
 }
 
 // A view is what a commit knows to be in the store: the chunks and recipes of
-// its parent. Only what a manifest refers to may be known, since anything else
-// can be swept at any time.
+// its parent, and what it has sent. Nothing else may be known, since it can be
+// swept at any time. It may be used from several goroutines.
 type view struct {
+	mu      sync.RWMutex
 	packs   []artifacts.Pack
 	numbers map[artifacts.Digest]uint32 // of packs
 	chunks  map[artifacts.Digest]spot
@@ -116,24 +119,48 @@ func newView() *view {
 	}
 }
 
-// addSnapshot adds what the manifest refers to.
-func (v *view) addSnapshot(ctx context.Context, s bucket.Store, m *artifacts.Manifest) error {
+// addSnapshot adds what the manifest refers to and is of use to a commit of
+// scope. It returns the recipes of the volumes.
+func (v *view) addSnapshot(ctx context.Context, s bucket.Store, m *artifacts.Manifest, scope artifacts.Scope) (map[string]*artifacts.Recipe, error) {
+	volumes := map[string]*artifacts.Recipe{}
 	for _, p := range m.Parts {
-		if p.Encoding != artifacts.Chunks {
+		volume, durable := p.Durable()
+		if p.Encoding != artifacts.Chunks || !durable && scope != artifacts.Full {
 			continue
 		}
 		r, err := GetRecipe(ctx, s, p)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		v.recipes[p.StoredDigest] = true
-		for i := range r.Len() {
-			if c := r.Chunk(i); !c.Zero() {
-				v.addChunk(c.Digest, r.Location(i))
-			}
+		v.addRecipe(p, r)
+		if durable {
+			volumes[volume] = r
 		}
 	}
-	return nil
+	return volumes, nil
+}
+
+// addRecipe adds what the recipe of a part refers to.
+func (v *view) addRecipe(p artifacts.Part, r *artifacts.Recipe) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.recipes[p.StoredDigest] = true
+	for i := range r.Len() {
+		if c := r.Chunk(i); !c.Zero() {
+			v.addChunk(c.Digest, r.Location(i))
+		}
+	}
+}
+
+// addPacks adds what packs hold.
+func (v *view) addPacks(packs map[artifacts.Pack][]pack.Entry) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for p, entries := range packs {
+		for _, e := range entries {
+			v.addChunk(e.Digest, artifacts.Location{Pack: p, Offset: e.Offset, StoredLength: e.StoredLength, Codec: e.Codec})
+		}
+	}
 }
 
 func (v *view) addChunk(d artifacts.Digest, l artifacts.Location) {
@@ -151,6 +178,8 @@ func (v *view) addChunk(d artifacts.Digest, l artifacts.Location) {
 
 // find returns where a chunk lies.
 func (v *view) find(d artifacts.Digest) (artifacts.Location, bool) {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
 	s, ok := v.chunks[d]
 	if !ok {
 		return artifacts.Location{}, false

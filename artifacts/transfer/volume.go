@@ -23,7 +23,7 @@ import (
 // directory exists and is empty; after an error the caller empties it again.
 // Files that it shares with other volumes are noted in links.
 func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, links *durabledir.Links, p *Meter) ([]string, error) {
-	a, err := openArchive(ctx, s, id, part)
+	a, err := OpenVolume(ctx, s, id, part)
 	if err != nil {
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
@@ -44,7 +44,35 @@ func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part arti
 
 // An Archive is the tar stream of a volume on its way from a store. Its bytes
 // are those of the snapshot only once Check says so.
-type Archive struct {
+type Archive interface {
+	io.ReadCloser
+	// Check reads what is left and says whether it all is the manifest's.
+	Check() error
+}
+
+// OpenVolume opens the tar stream of a part that is a volume. The caller closes
+// it.
+func OpenVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part) (Archive, error) {
+	if part.Encoding != artifacts.Chunks {
+		return openArchive(ctx, s, id, part)
+	}
+	r, err := GetRecipe(ctx, s, part)
+	if err != nil {
+		return nil, err
+	}
+	return &chunkedArchive{NewStream(ctx, s, r)}, nil
+}
+
+// A chunkedArchive is checked chunk by chunk, against a recipe that was.
+type chunkedArchive struct{ *Stream }
+
+func (a *chunkedArchive) Check() error {
+	_, err := io.Copy(io.Discard, a)
+	return err
+}
+
+// A plainArchive is one object.
+type plainArchive struct {
 	object  io.ReadCloser
 	stored  *hashReader
 	decoder *zstd.Decoder
@@ -54,12 +82,12 @@ type Archive struct {
 }
 
 // openArchive opens the object of a part of encoding TarZstd. The caller closes the archive.
-func openArchive(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part) (*Archive, error) {
+func openArchive(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part) (*plainArchive, error) {
 	return openArchiveTee(ctx, s, id, part, io.Discard)
 }
 
 // openArchiveTee is openArchive that also writes the object, as it is stored, to tee.
-func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, tee io.Writer) (*Archive, error) {
+func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, tee io.Writer) (*plainArchive, error) {
 	volume, ok := part.Durable()
 	if !ok || part.Encoding != artifacts.TarZstd {
 		return nil, fmt.Errorf("read volume: part %q has encoding %q: %w", part.Name, part.Encoding, errdefs.ErrNotImplemented)
@@ -69,7 +97,7 @@ func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part a
 	if err != nil {
 		return nil, lostIfGone(err)
 	}
-	a := &Archive{object: object, part: part, name: fmt.Sprintf("object %s in store %s", key, s)}
+	a := &plainArchive{object: object, part: part, name: fmt.Sprintf("object %s in store %s", key, s)}
 	// One byte too many is enough to know that it is another object.
 	a.stored = &hashReader{r: io.TeeReader(io.LimitReader(object, part.StoredSize+1), tee), h: sha256.New()}
 	a.decoder, err = zstd.NewReader(a.stored, zstd.WithDecoderMaxWindow(maxTarWindow), zstd.WithDecoderConcurrency(2))
@@ -82,7 +110,7 @@ func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part a
 }
 
 // Read returns bytes of the tar stream.
-func (a *Archive) Read(p []byte) (int, error) {
+func (a *plainArchive) Read(p []byte) (int, error) {
 	n, err := a.plain.Read(p)
 	if a.plain.n > a.part.Size {
 		return n, a.lost("it has more than %d bytes unpacked", a.part.Size)
@@ -94,7 +122,7 @@ func (a *Archive) Read(p []byte) (int, error) {
 }
 
 // Check reads what is left of the object and says whether it is the manifest's.
-func (a *Archive) Check() error {
+func (a *plainArchive) Check() error {
 	_, plainErr := io.Copy(io.Discard, a)
 	if plainErr != nil && !errors.Is(plainErr, errdefs.ErrDataLoss) {
 		return plainErr
@@ -117,12 +145,12 @@ func (a *Archive) Check() error {
 }
 
 // Close ends the read.
-func (a *Archive) Close() error {
+func (a *plainArchive) Close() error {
 	a.decoder.Close()
 	return a.object.Close()
 }
 
-func (a *Archive) lost(format string, args ...any) error {
+func (a *plainArchive) lost(format string, args ...any) error {
 	return fmt.Errorf("read %s: %w: %w", a.name, fmt.Errorf(format, args...), errdefs.ErrDataLoss)
 }
 

@@ -102,53 +102,15 @@ func openObject(ctx context.Context, s bucket.Store, key string, p artifacts.Par
 	}}, nil
 }
 
-// openChunks reads a part chunk by chunk.
+// openChunks reads a part whose chunks are checked one by one. A reader that
+// passes over a file's content does not fetch it.
 func openChunks(ctx context.Context, s bucket.Store, p artifacts.Part) (io.ReadCloser, error) {
 	recipe, err := transfer.GetRecipe(ctx, s, p)
 	if err != nil {
 		return nil, err
 	}
-	return &chunkReader{ctx: ctx, store: s, recipe: recipe}, nil
+	return transfer.NewStream(ctx, s, recipe), nil
 }
-
-// A chunkReader holds one chunk at a time; a run of zeros may be long and is not held.
-type chunkReader struct {
-	ctx    context.Context
-	store  bucket.Store
-	recipe *artifacts.Recipe
-	next   int
-	buf    []byte // what is left of a chunk
-	zeros  int64  // what is left of a run of zeros
-}
-
-func (r *chunkReader) Read(p []byte) (int, error) {
-	for len(r.buf) == 0 && r.zeros == 0 {
-		if r.next == r.recipe.Len() {
-			return 0, io.EOF
-		}
-		c := r.recipe.Chunk(r.next)
-		if c.Zero() {
-			r.zeros = int64(c.Length)
-		} else {
-			r.buf = make([]byte, c.Length)
-			if err := transfer.ReadChunk(r.ctx, r.store, r.recipe, r.next, r.buf); err != nil {
-				return 0, err
-			}
-		}
-		r.next++
-	}
-	if r.zeros > 0 {
-		n := int(min(r.zeros, int64(len(p))))
-		clear(p[:n])
-		r.zeros -= int64(n)
-		return n, nil
-	}
-	n := copy(p, r.buf)
-	r.buf = r.buf[n:]
-	return n, nil
-}
-
-func (r *chunkReader) Close() error { return nil }
 
 // Walk calls visit for every entry of the volume in the order of the archive.
 // The reader is good during the call only. errStop ends the walk without error.
