@@ -135,7 +135,9 @@ func TestUnchangedChunksOfVolumesAreNotSentAgain(t *testing.T) {
 
 // waitUntilAtRest waits until nothing of a volume has changed lately: what has
 // is read again by any commit.
-func waitUntilAtRest() { time.Sleep(3100 * time.Millisecond) }
+func waitUntilAtRest() {
+	time.Sleep(3100 * time.Millisecond) // how long ago a file has changed is what is tested
+}
 
 // bytesRead returns how many bytes this process has read from files.
 func bytesRead(t *testing.T) int64 {
