@@ -17,6 +17,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/config"
@@ -215,15 +216,41 @@ func (t *seat) explain(err error) error {
 	if err == nil {
 		return nil
 	}
-	b, readErr := os.ReadFile(t.status)
-	if readErr != nil {
-		return err
-	}
-	var status job.SeatStatus
-	if json.Unmarshal(b, &status) != nil || status.Error == "" {
+	status := readSeatStatus(t.status)
+	if status == nil || status.Error == "" {
 		return err
 	}
 	return errors.Join(&gofer.Error{Code: status.Code, Message: status.Error}, err)
+}
+
+// readSeatStatus returns what a gofer has noted, or nil if it has noted nothing.
+func readSeatStatus(path string) *job.SeatStatus {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return nil
+	}
+	var status job.SeatStatus
+	if json.Unmarshal(b, &status) != nil {
+		return nil
+	}
+	return &status
+}
+
+// loading tells how far the memory of the last restore has come, by what its
+// gofer has noted; nil if there was none, or it has been paused since.
+func (s *sandbox) loading() *ateomv1.Loading {
+	status := readSeatStatus(s.seatStatus(job.Restore))
+	if status == nil || s.currentLife() == nil {
+		return nil
+	}
+	l := &ateomv1.Loading{
+		Total: status.Total, Asked: status.Asked, Waited: status.Waited,
+		Fetched: status.Fetched, Verified: status.Verified, Loaded: status.Moved, Ended: status.Ended, Error: status.Error,
+	}
+	if !l.Ended {
+		l.Remaining = max(0, l.Total-l.Loaded)
+	}
+	return l
 }
 
 // findSidecar returns the side-car, under the name that runsc looks for, in

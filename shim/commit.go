@@ -106,7 +106,9 @@ type commitResult struct {
 // when everything is captured locally; the upload follows while it runs, or
 // sleeps, on.
 func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, progress func(*job.Event)) (_ *commitResult, err error) {
-	clock := newStopwatch()
+	clock := newStopwatch(ctx)
+	clock.store = plan.store.Name
+	defer func() { sb.ended(ctx, verbCommit, clock, err) }()
 	id := artifacts.NewID(time.Now())
 	draft, err := sb.local.NewDraft(id)
 	if err != nil {
@@ -151,7 +153,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	}
 	clock.mark("upload")
 	sb.setParent(plan.store, id)
-	sb.setReport(ctx, "Commit", clock.phases)
+	clock.snapshot, clock.sent = done.Manifest, done.Sent
 	return &commitResult{manifest: done.Manifest, store: plan.store, sent: done.Sent, phases: clock.phases}, nil
 }
 

@@ -42,6 +42,8 @@ func (s *Service) pause(ctx context.Context, sb *sandbox) (*local.Snapshot, []*a
 // its bytes are safe and checked nothing is destroyed: any failure before
 // leaves the sandbox running.
 func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snapshot, phases []*ateomv1.Phase, err error) {
+	clock := newStopwatch(ctx)
+	defer func() { sb.ended(ctx, verbPause, clock, err) }()
 	ctx, end, err := sb.begin(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -64,7 +66,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 		}
 	}()
 
-	clock := newStopwatch()
+	clock.waited()
 	defer func() {
 		if err != nil {
 			sb.runsOn(ctx, clock)
@@ -103,7 +105,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 	for _, c := range sb.live() {
 		s.events.put(&eventstypes.TaskPaused{ContainerID: c.id})
 	}
-	sb.setReport(ctx, "Pause", clock.phases)
+	clock.snapshot = snap.Manifest
 	shrink()
 	return snap, clock.phases, nil
 }

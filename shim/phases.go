@@ -7,19 +7,38 @@ import (
 	"context"
 	"time"
 
-	"github.com/containerd/log"
+	"github.com/containerd/ttrpc"
 
+	"github.com/ateom/ateom/artifacts"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
-// A stopwatch divides a verb into phases that follow each other without gaps,
-// so that they sum to the total.
+// A stopwatch divides a verb into phases that follow each other without gaps
+// from its request on, so that they sum to the total. It also holds what else
+// is to be told of the verb when it has ended.
 type stopwatch struct {
+	start  time.Time
 	last   time.Time
 	phases []*ateomv1.Phase
+	// traceParent is the caller's span, if it told of one.
+	traceParent string
+	// snapshot is what the verb made or used, sent what it put into a store.
+	snapshot *artifacts.Manifest
+	store    string
+	sent     int64
 }
 
-func newStopwatch() *stopwatch { return &stopwatch{last: time.Now()} }
+// traceParent is the key under which W3C Trace Context travels, in ttrpc's
+// metadata as in HTTP's headers.
+const traceParent = "traceparent"
+
+// newStopwatch starts with the request that ctx belongs to.
+func newStopwatch(ctx context.Context) *stopwatch {
+	now := time.Now()
+	w := &stopwatch{start: now, last: now}
+	w.traceParent, _ = ttrpc.GetMetadataValue(ctx, traceParent)
+	return w
+}
 
 // mark ends the present phase and gives it its name.
 func (w *stopwatch) mark(name string) {
@@ -28,32 +47,13 @@ func (w *stopwatch) mark(name string) {
 	w.last = now
 }
 
-// A report is what Status tells of the last verb, and of the one under way.
-type report struct {
-	verb     string
-	phases   []*ateomv1.Phase
-	progress *ateomv1.Progress
-}
+// worthTelling is how long a wait must be to be a phase of its own; a shorter
+// one belongs to the phase that follows.
+const worthTelling = time.Millisecond
 
-// setReport notes that a verb has ended well, for Status and in one line of the log.
-func (s *sandbox) setReport(ctx context.Context, verb string, phases []*ateomv1.Phase) {
-	s.mu.Lock()
-	s.report = report{verb: verb, phases: phases}
-	s.mu.Unlock()
-	fields := log.Fields{"sandbox": s.id, "verb": verb}
-	var total time.Duration
-	for _, p := range phases {
-		took := time.Duration(p.Nanos)
-		fields[p.Name] = took.String()
-		total += took
+// waited ends the phase in which a verb waited for its turn.
+func (w *stopwatch) waited() {
+	if time.Since(w.last) >= worthTelling {
+		w.mark("wait")
 	}
-	fields["total"] = total.String()
-	log.G(ctx).WithFields(fields).Info("verb done")
-}
-
-// setProgress notes how far the verb under way is; nil when it has ended.
-func (s *sandbox) setProgress(p *ateomv1.Progress) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.report.progress = p
 }

@@ -167,7 +167,7 @@ func TestUndoTakesTheLastThingBackFirst(t *testing.T) {
 }
 
 func TestStopwatchPhasesSumToTheTotal(t *testing.T) {
-	w := newStopwatch()
+	w := newStopwatch(t.Context())
 	start := w.last
 	for _, name := range []string{"a", "b", "c"} {
 		w.mark(name)

@@ -33,6 +33,8 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, er
 // again; unready is the exception that the author asked for: the sandbox runs,
 // and its probes do not pass.
 func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, unready, err error) {
+	clock := newStopwatch(ctx)
+	defer func() { sb.ended(ctx, verbResume, clock, errors.Join(err, unready)) }()
 	ctx, end, err := sb.begin(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -42,6 +44,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		return nil, nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
 	}
 	snap := sb.paused
+	clock.snapshot = snap.Manifest
 	if sb.incomplete != "" {
 		return nil, nil, fmt.Errorf("resume sandbox %s: container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
 			sb.id, sb.incomplete, snap.Manifest.ID, errdefs.ErrFailedPrecondition)
@@ -63,7 +66,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 	}()
 
-	clock := newStopwatch()
+	clock.waited()
 	if sb.network != nil {
 		if err := sb.lendNetwork(); err != nil {
 			return nil, nil, fmt.Errorf("%w: %w", err, errdefs.ErrFailedPrecondition)
@@ -105,7 +108,6 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		go s.watch(sb, l, c)
 		sb.deliverPending(ctx, c)
 	}
-	sb.setReport(ctx, "Resume", clock.phases)
 	return clock.phases, unready, nil
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/inside"
@@ -89,7 +90,9 @@ type sandbox struct {
 	doomed map[artifacts.ID]bool
 	// parents are the last snapshots of this lineage in each store, by URL.
 	parents map[string]artifacts.ID
-	report  report
+	// reports are the last verbs that ended, one of a kind, the latest first.
+	reports  []*ateomv1.VerbReport
+	progress *ateomv1.Progress // of the verb under way
 
 	noting sync.Mutex // held while the roster is written
 	// place is the sandbox's on the node's roster, noted the state that stands there.

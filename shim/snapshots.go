@@ -104,13 +104,16 @@ func (s snapshots) Status(_ context.Context, r *ateomv1.StatusRequest) (*ateomv1
 	if err != nil {
 		return nil, err
 	}
-	resp := &ateomv1.StatusResponse{State: string(sb.machine.state())}
+	resp := &ateomv1.StatusResponse{State: string(sb.machine.state()), Loading: sb.loading()}
 	for _, c := range sb.all() {
 		resp.Containers = append(resp.Containers, c.id)
 	}
 	sb.mu.Lock()
 	defer sb.mu.Unlock()
-	resp.Last, resp.Verb, resp.Progress = sb.report.phases, sb.report.verb, sb.report.progress
+	resp.Verbs, resp.Progress = sb.reports, sb.progress
+	if len(sb.reports) > 0 {
+		resp.Last, resp.Verb = sb.reports[0].GetPhases(), sb.reports[0].GetVerb()
+	}
 	if sb.paused != nil && resp.State == string(Paused) {
 		resp.Snapshot = describe(sb.paused.Manifest, localStore)
 	}

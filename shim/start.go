@@ -39,7 +39,12 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	return &taskapi.StartResponse{Pid: uint32(p.hostPid())}, nil
 }
 
-func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) error {
+func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err error) {
+	clock := newStopwatch(ctx)
+	if sb.origin != nil {
+		clock.snapshot = sb.origin.manifest
+		defer func() { sb.ended(ctx, verbRestore, clock, err) }()
+	}
 	if state := sb.machine.state(); state != Created && state != Running {
 		return fmt.Errorf("start container %s: sandbox is %s: %w", c.id, state, errdefs.ErrFailedPrecondition)
 	}
@@ -54,9 +59,8 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 		return nil
 	}
 	if sb.restoring() {
-		return s.restoreInit(ctx, sb, life, c)
+		return s.restoreInit(ctx, sb, life, c, clock)
 	}
-	clock := newStopwatch()
 	if err := sb.startContainer(ctx, c); err != nil {
 		return fmt.Errorf("start container %s: %w", c.id, err)
 	}
@@ -75,18 +79,17 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) erro
 		}
 		return nil // kubelet says who is ready
 	}
+	clock.mark("start")
 	return s.awaitOrigin(ctx, sb, []*container{c}, clock)
 }
 
 // restoreInit hands a container over to the memory that it comes back with. The
 // sandbox runs when the last one has come.
-func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *container) error {
-	clock := newStopwatch()
+func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *container, clock *stopwatch) error {
 	o := sb.origin
 	if err := sb.restoreContainer(ctx, c, o.image()); err != nil {
 		return fmt.Errorf("start container %s from snapshot %s: %w", c.id, o.manifest.ID, err)
 	}
-	clock.mark("restore")
 	sb.mu.Lock()
 	last := o.arrive(c, c.isRoot(sb))
 	sb.mu.Unlock()
@@ -99,6 +102,7 @@ func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *c
 	if !last {
 		return nil
 	}
+	clock.mark("restore")
 	if err := sb.noteBegun(); err != nil {
 		return err
 	}
@@ -130,7 +134,6 @@ func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*co
 		sb.deliverPending(ctx, c)
 	}
 	sb.setPace(ctx, sb.cfg.Hydrate)
-	sb.setReport(ctx, "Restore", clock.phases)
 	return nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
-	"strings"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
@@ -99,7 +98,7 @@ func reply[Response any](r *Response, err error) (*Response, error) {
 // error with several causes as a sentence of its own.
 func toStatus(err error) error {
 	code := status.Code(errgrpc.ToGRPC(errdefs.Resolve(err)))
-	return status.Error(code, strings.ReplaceAll(err.Error(), "\n", "; "))
+	return status.Error(code, oneLine(err))
 }
 
 // onWire is a snapshot service whose errors are gRPC status codes.

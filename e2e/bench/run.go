@@ -160,29 +160,6 @@ func setUp(ctx context.Context, dir string, o options) (*rows.Bench, error) {
 	return b, nil
 }
 
-// newUpstream builds gVisor's own shim and starts a containerd for it.
-func newUpstream(ctx context.Context, g *peers.Ground, o options) (peers.Peer, error) {
-	if !o.wants(15) {
-		return nil, errors.New("only row 15 builds it")
-	}
-	binary := filepath.Join(g.Dir, "containerd-shim-runsc-v1")
-	if err := buildUpstream(ctx, binary); err != nil {
-		return nil, err
-	}
-	return peers.NewUpstream(ctx, g, o.tools.containerd, binary)
-}
-
-// buildUpstream builds gVisor's own shim, from the commit that runsc is built
-// from, out of a module of its own.
-func buildUpstream(ctx context.Context, to string) error {
-	build := exec.CommandContext(ctx, "go", "build", "-C", "e2e/bench/upstream", "-o", to, "gvisor.dev/gvisor/shim")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOWORK=off")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build gVisor's shim: %w: %s", err, out)
-	}
-	return nil
-}
-
 // tearDown ends the peers and removes the cgroups that runtimes left.
 func tearDown(b *rows.Bench) error {
 	var errs []error

@@ -40,6 +40,7 @@ var rules = []rule{
 	{"shim/annotation", nil},
 	{"shim/cgroup", nil},
 	{"shim/inside", nil},
+	{"shim/journal", nil},
 	{"shim/network", nil},
 	{"shim/hook", []string{"shim/annotation"}},
 	{"shim/readiness", []string{"shim/annotation"}},
@@ -56,14 +57,14 @@ var rules = []rule{
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 
 	// The node agent reads what shims have noted, and calls none of their code.
-	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "shim/config", "shim/roster"}},
+	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "shim/config", "shim/journal", "shim/roster"}},
 	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
 	{"cmd/ateom-gofer", []string{"artifacts/..."}},
 	{"cmd/checkpointgofer", []string{"artifacts/seat"}},
 	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "proto/...", "shim/config", "shim/sandboxid"}},
 
 	{"e2e/check", nil},
-	{"e2e/...", []string{"artifacts/...", "durabledir", "e2e/...", "proto/...", "shim/config"}},
+	{"e2e/...", []string{"artifacts/...", "cmd/ateom-agent/traces/tracestest", "durabledir", "e2e/...", "proto/...", "shim/config"}},
 }
 
 // outside says which of this module's packages may import code from a foreign
@@ -76,6 +77,7 @@ var outside = map[string][]string{
 	"gvisor.dev/gvisor":                          {"artifacts/seat/...", "cmd/ateom-gofer", "runsc", "shim/..."},
 	"github.com/urfave/cli":                      {"cmd/...", "e2e/..."},
 	"github.com/prometheus":                      {"cmd/ateom-agent/..."},
+	"go.opentelemetry.io":                        {"cmd/ateom-agent/...", "e2e/..."},
 	"github.com/gogo":                            {},
 	"github.com/containerd/containerd/v2/client": {"cmd/ctr-ateom/...", "e2e/..."},
 }

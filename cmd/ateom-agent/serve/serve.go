@@ -14,10 +14,12 @@ import (
 	"time"
 
 	"github.com/containerd/errdefs"
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/cmd/ateom-agent/metrics"
+	"github.com/ateom/ateom/cmd/ateom-agent/traces"
 	"github.com/ateom/ateom/shim/config"
 )
 
@@ -45,29 +47,34 @@ type Options struct {
 	Serving func(net.Addr)
 }
 
-// Serve serves /metrics and /healthz until ctx ends.
-func Serve(ctx context.Context, o Options) error {
+// Serve serves /metrics and /healthz, and exports spans if the environment
+// says where to, until ctx ends.
+func Serve(ctx context.Context, o Options) (err error) {
 	registry := metrics.NewRegistry(o.Version)
 	registry.MustRegister(metrics.NewSandboxes(o.Config.RunDir))
-
-	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", metrics.Handler(registry))
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := health(o.Config.RunDir); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok")
-	})
+	spans, err := traces.New(ctx, o.Version)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		bounded, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+		defer cancel()
+		err = errors.Join(err, spans.Close(bounded))
+	}()
+	f, err := newFollower(o.Config.RunDir, metrics.NewVerbs(registry), spans)
+	if err != nil {
+		return err
+	}
 	listener, err := listen(o.Listen)
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: headerLimit, WriteTimeout: answerLimit}
+	server := &http.Server{Handler: handler(o.Config.RunDir, registry, f), ReadHeaderTimeout: headerLimit, WriteTimeout: answerLimit}
 	if o.Serving != nil {
 		o.Serving(listener.Addr())
 	}
 	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.run(ctx) })
 	g.Go(func() error {
 		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
 			return fmt.Errorf("serve %s: %w", o.Listen, err)
@@ -84,6 +91,24 @@ func Serve(ctx context.Context, o Options) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// handler answers requests.
+func handler(runDir string, registry *prometheus.Registry, f *follower) http.Handler {
+	mux := http.NewServeMux()
+	all := metrics.Handler(registry)
+	mux.HandleFunc("GET /metrics", func(w http.ResponseWriter, r *http.Request) {
+		f.look() // so that a scrape has every verb that ended before it
+		all.ServeHTTP(w, r)
+	})
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := errors.Join(health(runDir), f.failure()); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
 }
 
 // health says what keeps the agent from seeing the node. A run directory that

@@ -125,7 +125,13 @@ func sorted(m map[string]string) []string {
 }
 
 func (s *shim) Status(_ context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
-	resp := &ateomv1.StatusResponse{State: "running", Containers: []string{r.GetId(), "sidecar"}, Verb: "Resume", Last: phases("create", "ready")}
+	at := timestamppb.New(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC))
+	resp := &ateomv1.StatusResponse{State: "running", Containers: []string{r.GetId(), "sidecar"},
+		Loading: &ateomv1.Loading{Total: 64 << 20, Asked: 16 << 20, Waited: 1 << 20, Fetched: 17 << 20, Verified: 17 << 20, Loaded: 16 << 20, Remaining: 48 << 20},
+		Verbs: []*ateomv1.VerbReport{
+			{Verb: "Resume", Start: at, Phases: phases("create", "ready")},
+			{Verb: "Commit", Start: at, Phases: phases("prepare", "failed"), Cause: "unavailable", Error: "the bucket is away"},
+		}}
 	switch {
 	case s.paused != "":
 		resp.State, resp.Snapshot = "paused", &ateomv1.Snapshot{Id: string(s.paused)}

@@ -25,7 +25,23 @@ type status struct {
 	Containers []string  `json:"containers"`
 	Snapshot   *snapshot `json:"snapshot,omitempty"`
 	Progress   *progress `json:"progress,omitempty"`
-	Last       *last     `json:"last,omitempty"`
+	// Loading is absent unless the sandbox was restored.
+	Loading *loading `json:"loading,omitempty"`
+	// Verbs are the last ones that ended, one of a kind, the latest first.
+	Verbs []verbReport `json:"verbs"`
+}
+
+// loading is how far the memory of a restored sandbox has come, in bytes.
+type loading struct {
+	Total     int64  `json:"total"`
+	Asked     int64  `json:"asked"`
+	Waited    int64  `json:"waited"`
+	Fetched   int64  `json:"fetched"`
+	Verified  int64  `json:"verified"`
+	Loaded    int64  `json:"loaded"`
+	Remaining int64  `json:"remaining"`
+	Ended     bool   `json:"ended"`
+	Error     string `json:"error,omitempty"`
 }
 
 // progress is how far the verb under way is; a total of 0 is not known.
@@ -35,18 +51,21 @@ type progress struct {
 	Total int64  `json:"total"`
 }
 
-// last is the verb that ended last.
-type last struct {
+// A verbReport is a verb that has ended; cause and error are empty if it ended well.
+type verbReport struct {
 	Verb   string        `json:"verb"`
+	Start  time.Time     `json:"start"`
 	Phases []phase       `json:"phases"`
 	Took   time.Duration `json:"nanoseconds"`
+	Cause  string        `json:"cause,omitempty"`
+	Error  string        `json:"error,omitempty"`
 }
 
 // statusCommand shows what a sandbox is doing; it answers in every state.
 func statusCommand() *cli.Command {
 	return verb(cli.Command{
 		Name:  "status",
-		Usage: "Show the state of the container's sandbox, its snapshot and the times of the last verb",
+		Usage: "Show the state of the container's sandbox, its snapshot, what is loaded, and the times of its last verbs",
 		Action: func(c *cli.Context) error {
 			s, ctx, err := sandbox.Open(c)
 			if err != nil {
@@ -75,9 +94,18 @@ func newStatus(id string, resp *ateomv1.StatusResponse) status {
 	if p := resp.GetProgress(); p != nil {
 		st.Progress = &progress{Phase: p.GetPhase(), Bytes: p.GetBytes(), Total: p.GetTotal()}
 	}
-	if resp.GetVerb() != "" {
-		r := newResult(id, strings.ToLower(resp.GetVerb()), nil, resp.GetLast())
-		st.Last = &last{Verb: r.Verb, Phases: r.Phases, Took: r.Took}
+	if l := resp.GetLoading(); l != nil {
+		st.Loading = &loading{
+			Total: l.GetTotal(), Asked: l.GetAsked(), Waited: l.GetWaited(), Fetched: l.GetFetched(), Verified: l.GetVerified(),
+			Loaded: l.GetLoaded(), Remaining: l.GetRemaining(), Ended: l.GetEnded(), Error: l.GetError(),
+		}
+	}
+	st.Verbs = []verbReport{}
+	for _, v := range resp.GetVerbs() {
+		r := newResult(id, strings.ToLower(v.GetVerb()), nil, v.GetPhases())
+		st.Verbs = append(st.Verbs, verbReport{
+			Verb: r.Verb, Start: v.GetStart().AsTime(), Phases: r.Phases, Took: r.Took, Cause: v.GetCause(), Error: v.GetError(),
+		})
 	}
 	return st
 }
@@ -94,12 +122,36 @@ func (st status) show(c *cli.Context) error {
 		}
 		fields = append(fields, [2]string{"progress", text})
 	}
-	if l := st.Last; l != nil {
-		text := l.Verb + " in " + view.Duration(l.Took)
-		if list := phaseList(l.Phases); list != "" {
-			text += " (" + list + ")"
-		}
-		fields = append(fields, [2]string{"last verb", text})
+	if st.Loading != nil {
+		fields = append(fields, [2]string{"memory", st.Loading.String()})
+	}
+	for _, v := range st.Verbs {
+		fields = append(fields, [2]string{"last " + v.Verb, v.String()})
 	}
 	return view.Fields(c.App.Writer, fields...)
+}
+
+// String describes what is loaded in one line.
+func (l *loading) String() string {
+	if l.Error != "" {
+		return "loading failed: " + l.Error
+	}
+	text := fmt.Sprintf("%s of %s loaded (asked %s, fetched %s, verified %s", view.Bytes(l.Loaded), view.Bytes(l.Total),
+		view.Bytes(l.Asked), view.Bytes(l.Fetched), view.Bytes(l.Verified))
+	if l.Ended {
+		return text + ")"
+	}
+	return text + ", remaining " + view.Bytes(l.Remaining) + ")"
+}
+
+// String describes the verb in one line.
+func (v verbReport) String() string {
+	text := v.Start.Local().Format(time.TimeOnly) + ", " + view.Duration(v.Took)
+	if list := phaseList(v.Phases); list != "" {
+		text += " (" + list + ")"
+	}
+	if v.Cause != "" {
+		text += ", " + v.Cause + ": " + v.Error
+	}
+	return text
 }

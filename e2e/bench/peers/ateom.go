@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"os"
@@ -176,7 +177,9 @@ func (s *ateomSandbox) Image() string { return s.snapshots }
 func (s *ateomSandbox) Start(ctx context.Context) error {
 	ctx = inNamespace(ctx)
 	rootfs := containerd.WithRootFS([]mount.Mount{{Type: "bind", Source: s.rootfs, Options: []string{"rbind", "rw"}}})
-	t, err := s.container.NewTask(ctx, cio.NullIO, rootfs)
+	// As a kubelet does; without streams gVisor's own shim waits for ever.
+	streams := cio.NewCreator(cio.WithFIFODir(filepath.Join(s.peer.dir, "fifo")), cio.WithStreams(nil, io.Discard, io.Discard))
+	t, err := s.container.NewTask(ctx, streams, rootfs)
 	if err != nil {
 		return fmt.Errorf("create task %s: %w", s.id, err)
 	}

@@ -25,7 +25,7 @@ var shims = map[string]string{ateom: "containerd-shim-ateom-v1", upstream: "cont
 // costRow measures memory besides the sandbox's own.
 func costRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "paused: RssAnon of the shim of a paused sandbox, when Pause has returned. " +
-		"running: Pss of a shim, the mean of many that run a small program at the same time; upstream is gVisor's own shim. " +
+		"running: Pss of a shim, the mean of many that run a small program at the same time; upstream is gVisor's own shim, which asks for no lower OOM score here. " +
 		"gofer: the largest resident set that any ateom-gofer had while 1 GiB was committed (row 6)."}
 	asleep := contest{bench: b, workload: b.memhog(0), names: []string{ateom}, iterations: b.iterations(5, 20), what: "paused",
 		units: map[string]string{private: "bytes"}, step: weighAsleep}.run(ctx)

@@ -559,7 +559,13 @@ type StatusResponse struct {
 	Verb       string   `protobuf:"bytes,4,opt,name=verb,proto3" json:"verb,omitempty"`
 	Containers []string `protobuf:"bytes,5,rep,name=containers,proto3" json:"containers,omitempty"`
 	// progress of the verb under way, if any.
-	Progress      *Progress `protobuf:"bytes,6,opt,name=progress,proto3" json:"progress,omitempty"`
+	Progress *Progress `protobuf:"bytes,6,opt,name=progress,proto3" json:"progress,omitempty"`
+	// verbs are the last verbs that ended, well or not, one of a kind, the latest
+	// first.
+	Verbs []*VerbReport `protobuf:"bytes,7,rep,name=verbs,proto3" json:"verbs,omitempty"`
+	// loading is how far the memory of the last restore has come; absent if the
+	// sandbox was not restored, or not through the gofer.
+	Loading       *Loading `protobuf:"bytes,8,opt,name=loading,proto3" json:"loading,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -636,6 +642,221 @@ func (x *StatusResponse) GetProgress() *Progress {
 	return nil
 }
 
+func (x *StatusResponse) GetVerbs() []*VerbReport {
+	if x != nil {
+		return x.Verbs
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetLoading() *Loading {
+	if x != nil {
+		return x.Loading
+	}
+	return nil
+}
+
+// VerbReport tells of a verb that has ended.
+type VerbReport struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// verb is Pause, Resume, Commit, or Restore: a new task from a snapshot.
+	Verb string `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	// start is when the request came.
+	Start  *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=start,proto3" json:"start,omitempty"`
+	Phases []*Phase               `protobuf:"bytes,3,rep,name=phases,proto3" json:"phases,omitempty"`
+	// cause is empty if the verb did what it was asked for; else the class of the
+	// error in one word, as in failed_precondition.
+	Cause string `protobuf:"bytes,4,opt,name=cause,proto3" json:"cause,omitempty"`
+	// error is that error's text.
+	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VerbReport) Reset() {
+	*x = VerbReport{}
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VerbReport) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VerbReport) ProtoMessage() {}
+
+func (x *VerbReport) ProtoReflect() protoreflect.Message {
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VerbReport.ProtoReflect.Descriptor instead.
+func (*VerbReport) Descriptor() ([]byte, []int) {
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *VerbReport) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *VerbReport) GetStart() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Start
+	}
+	return nil
+}
+
+func (x *VerbReport) GetPhases() []*Phase {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
+func (x *VerbReport) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *VerbReport) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+// Loading is how far the memory of a restored sandbox has come. Pages that a
+// program touches come first; the others follow while it runs. Sizes are in
+// bytes.
+type Loading struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// total is the size of the image.
+	Total int64 `protobuf:"varint,1,opt,name=total,proto3" json:"total,omitempty"`
+	// asked is what the sandbox has asked for, waited the share of it that a
+	// program waited for.
+	Asked  int64 `protobuf:"varint,2,opt,name=asked,proto3" json:"asked,omitempty"`
+	Waited int64 `protobuf:"varint,3,opt,name=waited,proto3" json:"waited,omitempty"`
+	// fetched came from disk, cache or store; verified has been compared with its
+	// digest; loaded has reached the sandbox.
+	Fetched  int64 `protobuf:"varint,4,opt,name=fetched,proto3" json:"fetched,omitempty"`
+	Verified int64 `protobuf:"varint,5,opt,name=verified,proto3" json:"verified,omitempty"`
+	Loaded   int64 `protobuf:"varint,6,opt,name=loaded,proto3" json:"loaded,omitempty"`
+	// remaining is what is still to come; 0 once ended.
+	Remaining int64 `protobuf:"varint,7,opt,name=remaining,proto3" json:"remaining,omitempty"`
+	// ended says that nothing changes any more.
+	Ended bool `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`
+	// error is what the loading failed of, if it did.
+	Error         string `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Loading) Reset() {
+	*x = Loading{}
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Loading) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Loading) ProtoMessage() {}
+
+func (x *Loading) ProtoReflect() protoreflect.Message {
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Loading.ProtoReflect.Descriptor instead.
+func (*Loading) Descriptor() ([]byte, []int) {
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Loading) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *Loading) GetAsked() int64 {
+	if x != nil {
+		return x.Asked
+	}
+	return 0
+}
+
+func (x *Loading) GetWaited() int64 {
+	if x != nil {
+		return x.Waited
+	}
+	return 0
+}
+
+func (x *Loading) GetFetched() int64 {
+	if x != nil {
+		return x.Fetched
+	}
+	return 0
+}
+
+func (x *Loading) GetVerified() int64 {
+	if x != nil {
+		return x.Verified
+	}
+	return 0
+}
+
+func (x *Loading) GetLoaded() int64 {
+	if x != nil {
+		return x.Loaded
+	}
+	return 0
+}
+
+func (x *Loading) GetRemaining() int64 {
+	if x != nil {
+		return x.Remaining
+	}
+	return 0
+}
+
+func (x *Loading) GetEnded() bool {
+	if x != nil {
+		return x.Ended
+	}
+	return false
+}
+
+func (x *Loading) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
 type ListRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
@@ -645,7 +866,7 @@ type ListRequest struct {
 
 func (x *ListRequest) Reset() {
 	*x = ListRequest{}
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[10]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -657,7 +878,7 @@ func (x *ListRequest) String() string {
 func (*ListRequest) ProtoMessage() {}
 
 func (x *ListRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[10]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -670,7 +891,7 @@ func (x *ListRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRequest.ProtoReflect.Descriptor instead.
 func (*ListRequest) Descriptor() ([]byte, []int) {
-	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{10}
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ListRequest) GetId() string {
@@ -689,7 +910,7 @@ type ListResponse struct {
 
 func (x *ListResponse) Reset() {
 	*x = ListResponse{}
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[11]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -701,7 +922,7 @@ func (x *ListResponse) String() string {
 func (*ListResponse) ProtoMessage() {}
 
 func (x *ListResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[11]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -714,7 +935,7 @@ func (x *ListResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListResponse.ProtoReflect.Descriptor instead.
 func (*ListResponse) Descriptor() ([]byte, []int) {
-	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{11}
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ListResponse) GetSnapshots() []*Snapshot {
@@ -738,7 +959,7 @@ type Snapshot struct {
 
 func (x *Snapshot) Reset() {
 	*x = Snapshot{}
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[12]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -750,7 +971,7 @@ func (x *Snapshot) String() string {
 func (*Snapshot) ProtoMessage() {}
 
 func (x *Snapshot) ProtoReflect() protoreflect.Message {
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[12]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -763,7 +984,7 @@ func (x *Snapshot) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Snapshot.ProtoReflect.Descriptor instead.
 func (*Snapshot) Descriptor() ([]byte, []int) {
-	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{12}
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *Snapshot) GetId() string {
@@ -813,7 +1034,7 @@ type Phase struct {
 
 func (x *Phase) Reset() {
 	*x = Phase{}
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[13]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -825,7 +1046,7 @@ func (x *Phase) String() string {
 func (*Phase) ProtoMessage() {}
 
 func (x *Phase) ProtoReflect() protoreflect.Message {
-	mi := &file_ateom_v1_snapshots_proto_msgTypes[13]
+	mi := &file_ateom_v1_snapshots_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -838,7 +1059,7 @@ func (x *Phase) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Phase.ProtoReflect.Descriptor instead.
 func (*Phase) Descriptor() ([]byte, []int) {
-	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{13}
+	return file_ateom_v1_snapshots_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *Phase) GetName() string {
@@ -893,7 +1114,7 @@ const file_ateom_v1_snapshots_proto_rawDesc = "" +
 	"\x0eResumeResponse\x12'\n" +
 	"\x06phases\x18\x01 \x03(\v2\x0f.ateom.v1.PhaseR\x06phases\"\x1f\n" +
 	"\rStatusRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"\xdf\x01\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xb8\x02\n" +
 	"\x0eStatusResponse\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\tR\x05state\x12.\n" +
 	"\bsnapshot\x18\x02 \x01(\v2\x12.ateom.v1.SnapshotR\bsnapshot\x12#\n" +
@@ -902,7 +1123,26 @@ const file_ateom_v1_snapshots_proto_rawDesc = "" +
 	"\n" +
 	"containers\x18\x05 \x03(\tR\n" +
 	"containers\x12.\n" +
-	"\bprogress\x18\x06 \x01(\v2\x12.ateom.v1.ProgressR\bprogress\"\x1d\n" +
+	"\bprogress\x18\x06 \x01(\v2\x12.ateom.v1.ProgressR\bprogress\x12*\n" +
+	"\x05verbs\x18\a \x03(\v2\x14.ateom.v1.VerbReportR\x05verbs\x12+\n" +
+	"\aloading\x18\b \x01(\v2\x11.ateom.v1.LoadingR\aloading\"\xa7\x01\n" +
+	"\n" +
+	"VerbReport\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x120\n" +
+	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12'\n" +
+	"\x06phases\x18\x03 \x03(\v2\x0f.ateom.v1.PhaseR\x06phases\x12\x14\n" +
+	"\x05cause\x18\x04 \x01(\tR\x05cause\x12\x14\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\"\xe5\x01\n" +
+	"\aLoading\x12\x14\n" +
+	"\x05total\x18\x01 \x01(\x03R\x05total\x12\x14\n" +
+	"\x05asked\x18\x02 \x01(\x03R\x05asked\x12\x16\n" +
+	"\x06waited\x18\x03 \x01(\x03R\x06waited\x12\x18\n" +
+	"\afetched\x18\x04 \x01(\x03R\afetched\x12\x1a\n" +
+	"\bverified\x18\x05 \x01(\x03R\bverified\x12\x16\n" +
+	"\x06loaded\x18\x06 \x01(\x03R\x06loaded\x12\x1c\n" +
+	"\tremaining\x18\a \x01(\x03R\tremaining\x12\x14\n" +
+	"\x05ended\x18\b \x01(\bR\x05ended\x12\x14\n" +
+	"\x05error\x18\t \x01(\tR\x05error\"\x1d\n" +
 	"\vListRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"@\n" +
 	"\fListResponse\x120\n" +
@@ -935,7 +1175,7 @@ func file_ateom_v1_snapshots_proto_rawDescGZIP() []byte {
 	return file_ateom_v1_snapshots_proto_rawDescData
 }
 
-var file_ateom_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_ateom_v1_snapshots_proto_msgTypes = make([]protoimpl.MessageInfo, 17)
 var file_ateom_v1_snapshots_proto_goTypes = []any{
 	(*PauseRequest)(nil),          // 0: ateom.v1.PauseRequest
 	(*PauseResponse)(nil),         // 1: ateom.v1.PauseResponse
@@ -947,42 +1187,48 @@ var file_ateom_v1_snapshots_proto_goTypes = []any{
 	(*ResumeResponse)(nil),        // 7: ateom.v1.ResumeResponse
 	(*StatusRequest)(nil),         // 8: ateom.v1.StatusRequest
 	(*StatusResponse)(nil),        // 9: ateom.v1.StatusResponse
-	(*ListRequest)(nil),           // 10: ateom.v1.ListRequest
-	(*ListResponse)(nil),          // 11: ateom.v1.ListResponse
-	(*Snapshot)(nil),              // 12: ateom.v1.Snapshot
-	(*Phase)(nil),                 // 13: ateom.v1.Phase
-	nil,                           // 14: ateom.v1.CommitRequest.ImagesEntry
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*VerbReport)(nil),            // 10: ateom.v1.VerbReport
+	(*Loading)(nil),               // 11: ateom.v1.Loading
+	(*ListRequest)(nil),           // 12: ateom.v1.ListRequest
+	(*ListResponse)(nil),          // 13: ateom.v1.ListResponse
+	(*Snapshot)(nil),              // 14: ateom.v1.Snapshot
+	(*Phase)(nil),                 // 15: ateom.v1.Phase
+	nil,                           // 16: ateom.v1.CommitRequest.ImagesEntry
+	(*timestamppb.Timestamp)(nil), // 17: google.protobuf.Timestamp
 }
 var file_ateom_v1_snapshots_proto_depIdxs = []int32{
-	12, // 0: ateom.v1.PauseResponse.snapshot:type_name -> ateom.v1.Snapshot
-	13, // 1: ateom.v1.PauseResponse.phases:type_name -> ateom.v1.Phase
-	14, // 2: ateom.v1.CommitRequest.images:type_name -> ateom.v1.CommitRequest.ImagesEntry
+	14, // 0: ateom.v1.PauseResponse.snapshot:type_name -> ateom.v1.Snapshot
+	15, // 1: ateom.v1.PauseResponse.phases:type_name -> ateom.v1.Phase
+	16, // 2: ateom.v1.CommitRequest.images:type_name -> ateom.v1.CommitRequest.ImagesEntry
 	5,  // 3: ateom.v1.CommitEvent.progress:type_name -> ateom.v1.Progress
 	4,  // 4: ateom.v1.CommitEvent.done:type_name -> ateom.v1.CommitDone
-	12, // 5: ateom.v1.CommitDone.snapshot:type_name -> ateom.v1.Snapshot
-	13, // 6: ateom.v1.CommitDone.phases:type_name -> ateom.v1.Phase
-	13, // 7: ateom.v1.ResumeResponse.phases:type_name -> ateom.v1.Phase
-	12, // 8: ateom.v1.StatusResponse.snapshot:type_name -> ateom.v1.Snapshot
-	13, // 9: ateom.v1.StatusResponse.last:type_name -> ateom.v1.Phase
+	14, // 5: ateom.v1.CommitDone.snapshot:type_name -> ateom.v1.Snapshot
+	15, // 6: ateom.v1.CommitDone.phases:type_name -> ateom.v1.Phase
+	15, // 7: ateom.v1.ResumeResponse.phases:type_name -> ateom.v1.Phase
+	14, // 8: ateom.v1.StatusResponse.snapshot:type_name -> ateom.v1.Snapshot
+	15, // 9: ateom.v1.StatusResponse.last:type_name -> ateom.v1.Phase
 	5,  // 10: ateom.v1.StatusResponse.progress:type_name -> ateom.v1.Progress
-	12, // 11: ateom.v1.ListResponse.snapshots:type_name -> ateom.v1.Snapshot
-	15, // 12: ateom.v1.Snapshot.created:type_name -> google.protobuf.Timestamp
-	0,  // 13: ateom.v1.Snapshots.Pause:input_type -> ateom.v1.PauseRequest
-	2,  // 14: ateom.v1.Snapshots.Commit:input_type -> ateom.v1.CommitRequest
-	6,  // 15: ateom.v1.Snapshots.Resume:input_type -> ateom.v1.ResumeRequest
-	8,  // 16: ateom.v1.Snapshots.Status:input_type -> ateom.v1.StatusRequest
-	10, // 17: ateom.v1.Snapshots.List:input_type -> ateom.v1.ListRequest
-	1,  // 18: ateom.v1.Snapshots.Pause:output_type -> ateom.v1.PauseResponse
-	3,  // 19: ateom.v1.Snapshots.Commit:output_type -> ateom.v1.CommitEvent
-	7,  // 20: ateom.v1.Snapshots.Resume:output_type -> ateom.v1.ResumeResponse
-	9,  // 21: ateom.v1.Snapshots.Status:output_type -> ateom.v1.StatusResponse
-	11, // 22: ateom.v1.Snapshots.List:output_type -> ateom.v1.ListResponse
-	18, // [18:23] is the sub-list for method output_type
-	13, // [13:18] is the sub-list for method input_type
-	13, // [13:13] is the sub-list for extension type_name
-	13, // [13:13] is the sub-list for extension extendee
-	0,  // [0:13] is the sub-list for field type_name
+	10, // 11: ateom.v1.StatusResponse.verbs:type_name -> ateom.v1.VerbReport
+	11, // 12: ateom.v1.StatusResponse.loading:type_name -> ateom.v1.Loading
+	17, // 13: ateom.v1.VerbReport.start:type_name -> google.protobuf.Timestamp
+	15, // 14: ateom.v1.VerbReport.phases:type_name -> ateom.v1.Phase
+	14, // 15: ateom.v1.ListResponse.snapshots:type_name -> ateom.v1.Snapshot
+	17, // 16: ateom.v1.Snapshot.created:type_name -> google.protobuf.Timestamp
+	0,  // 17: ateom.v1.Snapshots.Pause:input_type -> ateom.v1.PauseRequest
+	2,  // 18: ateom.v1.Snapshots.Commit:input_type -> ateom.v1.CommitRequest
+	6,  // 19: ateom.v1.Snapshots.Resume:input_type -> ateom.v1.ResumeRequest
+	8,  // 20: ateom.v1.Snapshots.Status:input_type -> ateom.v1.StatusRequest
+	12, // 21: ateom.v1.Snapshots.List:input_type -> ateom.v1.ListRequest
+	1,  // 22: ateom.v1.Snapshots.Pause:output_type -> ateom.v1.PauseResponse
+	3,  // 23: ateom.v1.Snapshots.Commit:output_type -> ateom.v1.CommitEvent
+	7,  // 24: ateom.v1.Snapshots.Resume:output_type -> ateom.v1.ResumeResponse
+	9,  // 25: ateom.v1.Snapshots.Status:output_type -> ateom.v1.StatusResponse
+	13, // 26: ateom.v1.Snapshots.List:output_type -> ateom.v1.ListResponse
+	22, // [22:27] is the sub-list for method output_type
+	17, // [17:22] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_ateom_v1_snapshots_proto_init() }
@@ -1000,7 +1246,7 @@ func file_ateom_v1_snapshots_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_ateom_v1_snapshots_proto_rawDesc), len(file_ateom_v1_snapshots_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   17,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
