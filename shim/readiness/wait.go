@@ -13,10 +13,10 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// interval is the pause between two attempts, so that a port that opens is
-// noticed within a millisecond or two. A program that answers "not yet" is
-// busy getting ready: it is asked less and less often, down to once in
-// maxInterval.
+// interval is from the start of one attempt to that of the next, so that a port
+// that opens is noticed within a millisecond or two. A program that answers "not
+// yet" is busy getting ready: it is left alone after each attempt for longer and
+// longer, up to maxInterval.
 const (
 	interval    = time.Millisecond
 	maxInterval = 20 * time.Millisecond
@@ -62,6 +62,7 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 	pause := interval
 	var last error
 	for successes := 0; ; {
+		began := time.Now()
 		err := try(limit, p, target)
 		switch {
 		case err == nil:
@@ -71,12 +72,12 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 		case limit.Err() == nil || last == nil:
 			last, successes = err, 0 // not the one that merely ran out of time, if there is another
 		}
+		rest := interval - time.Since(began)
 		if answered := (*answerError)(nil); errors.As(err, &answered) {
 			pause = min(2*pause, maxInterval)
-		} else {
-			pause = interval
+			rest = pause
 		}
-		if sleep(limit, pause) != nil {
+		if sleep(limit, rest) != nil {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
@@ -87,6 +88,9 @@ func wait(ctx context.Context, p *Probe, target Target) error {
 
 // sleep returns after d, or with the cause of ctx's end.
 func sleep(ctx context.Context, d time.Duration) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
