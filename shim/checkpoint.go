@@ -22,7 +22,6 @@ import (
 	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/gofer"
-	"github.com/ateom/ateom/shim/reap"
 )
 
 // sidecarEnv is where runsc looks for its side-car binaries before it looks
@@ -269,5 +268,5 @@ func (s *sandbox) job(ctx context.Context, r *job.Request) (*job.Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return gofer.Run(ctx, binary, reap.Starter{}, r, s.noteProgress)
+	return gofer.Run(ctx, binary, s.starter, r, s.noteProgress)
 }

@@ -21,7 +21,6 @@ import (
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/gofer"
 	"github.com/ateom/ateom/shim/hook"
-	"github.com/ateom/ateom/shim/reap"
 )
 
 // A commitPlan is a Commit whose request was found good.
@@ -34,6 +33,9 @@ type commitPlan struct {
 // planCommit checks a request against the node's configuration and the
 // sandbox's declarations; nothing is touched.
 func (s *sandbox) planCommit(scope, store string, images map[string]string) (*commitPlan, error) {
+	if err := s.check(verbCommit); err != nil {
+		return nil, err
+	}
 	live := s.live()
 	if len(live) == 0 {
 		return nil, fmt.Errorf("commit sandbox %s: it has no running container: %w", s.id, errdefs.ErrFailedPrecondition)
@@ -121,7 +123,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	if err != nil {
 		return nil, err
 	}
-	g, err := gofer.Start(ctx, binary, reap.Starter{})
+	g, err := gofer.Start(ctx, binary, sb.starter)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 // running one is frozen, a paused one is left alone. It returns the manifest
 // that the upload completes, and releases what the upload reads.
 func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g *gofer.Gofer, draft *local.Draft, clock *stopwatch) (_ *artifacts.Manifest, release func(), err error) {
-	ctx, end, err := sb.begin(ctx)
+	ctx, end, err := sb.begin(ctx, verbCommit)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -182,6 +184,9 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		return nil, nil, err
 	}
 	m.Parent = sb.parent(plan.store)
+	if from == Running {
+		sb.noteStats(ctx, sb.live())
+	}
 	clock.mark("describe")
 
 	release = func() {}

@@ -7,8 +7,11 @@ import (
 	"fmt"
 	"sync"
 
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"github.com/ateom/ateom/runsc"
 )
 
 // A container of the sandbox.
@@ -28,8 +31,10 @@ type container struct {
 
 	mu    sync.Mutex
 	execs map[string]*execution
-	// pending are signals that arrived while the sandbox was paused.
-	pending []uint32
+	// kept are signals that arrived when the sandbox did not run.
+	kept []*taskapi.KillRequest
+	// noted is what Stats answers while the sandbox cannot be asked.
+	noted runsc.Stats
 }
 
 // isRoot says whether the sandbox lives and dies with the container.
@@ -90,18 +95,38 @@ func (c *container) liveExecs() []*execution {
 	return live
 }
 
-// queueSignal keeps a signal for the resume.
-func (c *container) queueSignal(signal uint32) {
+// keepSignal keeps a signal until the sandbox runs.
+func (c *container) keepSignal(r *taskapi.KillRequest) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.pending = append(c.pending, signal)
+	c.kept = append(c.kept, r)
 }
 
-// takeSignals returns what queueSignal kept and forgets it.
-func (c *container) takeSignals() []uint32 {
+func (c *container) hasKept() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	signals := c.pending
-	c.pending = nil
-	return signals
+	return len(c.kept) > 0
+}
+
+// takeSignals returns what keepSignal kept and forgets it.
+func (c *container) takeSignals() []*taskapi.KillRequest {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := c.kept
+	c.kept = nil
+	return kept
+}
+
+// noteStats keeps the counters for the time when they cannot be asked for.
+func (c *container) noteStats(s *runsc.Stats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.noted = *s
+}
+
+// statsNoted returns what was kept last.
+func (c *container) statsNoted() runsc.Stats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.noted
 }

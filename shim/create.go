@@ -50,16 +50,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if first {
 		undo.add("forget sandbox", func(context.Context) error { return s.forget(sb) })
 	}
-	ctx, endVerb, err := sb.begin(ctx)
+	ctx, endVerb, err := sb.begin(ctx, verbCreate)
 	if err != nil {
 		return nil, err
 	}
 	end = endVerb
 	if !s.serves(sb) {
 		return nil, fmt.Errorf("create container %s: the first container of its sandbox could not be made: %w", r.GetID(), errdefs.ErrAborted)
-	}
-	if state := sb.machine.state(); !first && state != Created && state != Running {
-		return nil, fmt.Errorf("add container %s: sandbox is %s: %w", r.GetID(), state, errdefs.ErrFailedPrecondition)
 	}
 	if err := sb.checkID(r.GetID()); err != nil {
 		return nil, err

@@ -22,19 +22,23 @@ import (
 const (
 	annotationPrefix = "ateom.dev/"
 
-	annotationOnPause     = "ateom.dev/on-pause"
-	annotationOnCommit    = "ateom.dev/on-commit"
-	annotationStore       = "ateom.dev/store"
-	annotationRestoreFrom = "ateom.dev/restore-from"
-	annotationOnResume    = "ateom.dev/on-resume"
-	annotationGolden      = "ateom.dev/golden"
-	annotationImage       = "ateom.dev/image"
-	annotationImageDigest = "ateom.dev/image-digest"
+	annotationOnPause         = "ateom.dev/on-pause"
+	annotationOnCommit        = "ateom.dev/on-commit"
+	annotationStore           = "ateom.dev/store"
+	annotationRestoreFrom     = "ateom.dev/restore-from"
+	annotationOnResume        = "ateom.dev/on-resume"
+	annotationGolden          = "ateom.dev/golden"
+	annotationPauseReturn     = "ateom.dev/pause-return"
+	annotationPauseWithExec   = "ateom.dev/pause-with-exec"
+	annotationExecWhilePaused = "ateom.dev/exec-while-paused"
+	annotationImage           = "ateom.dev/image"
+	annotationImageDigest     = "ateom.dev/image-digest"
 )
 
 // annotations lists every key with our prefix that means something.
 var annotations = map[string]bool{
 	annotationOnPause: true, annotationOnCommit: true, annotationStore: true, annotationRestoreFrom: true,
+	annotationPauseReturn: true, annotationPauseWithExec: true, annotationExecWhilePaused: true,
 	annotationOnResume: true, annotationGolden: true, annotationImage: true, annotationImageDigest: true,
 	durabledir.Annotation: true, durabledir.VolumesAnnotation: true, readiness.Annotation: true, readiness.PolicyAnnotation: true,
 	network.ConnectionsAnnotation: true, inside.Annotation: true, inside.SelfAnnotation: true,
@@ -55,6 +59,10 @@ type declaration struct {
 	self        map[inside.Verb]bool
 	store       string // a name; empty is the node's default
 	restoreFrom artifacts.ID
+	// Words of policies.
+	pauseReturn     string
+	pauseWithExec   string
+	execWhilePaused string
 	// golden is the Full snapshot whose memory a Data snapshot is started
 	// with; empty means a cold boot.
 	golden artifacts.ID
@@ -101,6 +109,13 @@ func declare(values map[string]string) (*declaration, error) {
 	}
 	if err := d.readInside(values); err != nil {
 		return nil, err
+	}
+	for key, value := range map[string]*string{
+		annotationPauseReturn: &d.pauseReturn, annotationPauseWithExec: &d.pauseWithExec, annotationExecWhilePaused: &d.execWhilePaused,
+	} {
+		if *value, err = policy(key, values); err != nil {
+			return nil, err
+		}
 	}
 	if strings.ContainsAny(d.store, ":/?") {
 		return nil, fmt.Errorf("annotation %s: want the name of a store in the node's configuration, got %q: %w", annotationStore, d.store, errdefs.ErrInvalidArgument)

@@ -13,7 +13,6 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/protobuf"
-	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -29,8 +28,8 @@ func (s *Service) Delete(ctx context.Context, r *taskapi.DeleteRequest) (*taskap
 	if err != nil {
 		return nil, err
 	}
-	if p.isStarted() && !p.hasExited() {
-		return nil, fmt.Errorf("delete process %s of %s: it runs; kill it first: %w", r.GetExecID(), c.id, errdefs.ErrFailedPrecondition)
+	if err := refuse(verbDelete, c.id, sb.column(p)); err != nil {
+		return nil, err
 	}
 	if r.GetExecID() != "" {
 		p.closeStreams()
@@ -55,8 +54,8 @@ func deleteResponse(p *process) *taskapi.DeleteResponse {
 func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container) error {
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
-	sb.interruptVerb()
-	ctx, end, err := sb.begin(ctx)
+	sb.interruptVerb(errKilled)
+	ctx, end, err := sb.take(ctx)
 	if err != nil {
 		return err
 	}

@@ -35,8 +35,11 @@ type execution struct {
 
 // Exec adds a process to a running container; Start starts it.
 func (s *Service) Exec(ctx context.Context, r *taskapi.ExecProcessRequest) (*emptypb.Empty, error) {
-	_, c, err := s.lookup(r.GetID())
+	sb, c, err := s.lookup(r.GetID())
 	if err != nil {
+		return nil, err
+	}
+	if err := refuse(verbExec, c.id, sb.column(c.init)); err != nil {
 		return nil, err
 	}
 	if r.GetExecID() == "" {
@@ -61,13 +64,6 @@ func (s *Service) startExec(ctx context.Context, sb *sandbox, c *container, exec
 	e, err := c.exec(execID)
 	if err != nil {
 		return err
-	}
-	if state := sb.machine.state(); state != Running {
-		hint := ""
-		if state == Paused {
-			hint = "; resume it first"
-		}
-		return fmt.Errorf("start process %s in %s: sandbox is %s%s: %w", execID, c.id, state, hint, errdefs.ErrFailedPrecondition)
 	}
 	streams, err := stdio.Open(ctx, e.stdio)
 	if err != nil {

@@ -7,12 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
-	"golang.org/x/sys/unix"
+	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/ateom/ateom/runsc"
@@ -21,44 +22,76 @@ import (
 // killLimit bounds every wait of Kill and Delete, below containerd's patience.
 const killLimit = 4 * time.Second
 
+// keptLimit bounds the delivery of signals that were kept: nobody waits for it
+// but the next verb.
+const keptLimit = 2 * time.Second
+
 // Kill sends a signal. SIGKILL wins in every state and waits for no verb:
-// whatever is under way is abandoned. Other signals wait for the verb, and for
-// the resume if the sandbox is paused.
+// whatever is under way is abandoned. Other signals are kept until the sandbox
+// runs.
 func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Empty, error) {
 	sb, c, p, err := s.lookupProcess(r.GetID(), r.GetExecID())
 	if err != nil {
 		return nil, err
 	}
-	if p.hasExited() {
+	if rule(verbKill, sb.column(p)) == gone {
 		return nil, fmt.Errorf("kill process %s of %s: it has ended: %w", r.GetExecID(), c.id, errdefs.ErrNotFound)
 	}
-	signal := syscall.Signal(r.GetSignal())
-	if signal != syscall.SIGKILL {
-		return &emptypb.Empty{}, s.signal(ctx, sb, c, r, signal)
+	if r.GetSignal() != uint32(syscall.SIGKILL) {
+		return &emptypb.Empty{}, s.signal(ctx, sb, c, r)
 	}
-	if r.GetExecID() == "" && (!p.isStarted() || sb.machine.state() != Running) {
+	if r.GetExecID() == "" && rule(verbKill, sb.column(p)) == wins {
 		return &emptypb.Empty{}, s.killHard(ctx, sb, c)
 	}
-	return &emptypb.Empty{}, s.deliver(ctx, sb, c, r, signal)
+	return &emptypb.Empty{}, sb.deliver(ctx, c, r)
 }
 
-// signal delivers a signal that can wait.
-func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest, signal syscall.Signal) error {
-	_, end, err := sb.begin(ctx)
-	if err != nil {
-		return err
-	}
-	defer end()
-	if (sb.machine.state() == Paused || sb.restoring()) && r.GetExecID() == "" {
-		c.queueSignal(r.GetSignal())
+// signal delivers a signal now, or keeps it for the moment when the sandbox runs
+// and nothing is under way.
+func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest) error {
+	select {
+	case sb.verb <- struct{}{}:
+	default:
+		c.keepSignal(r)
+		sb.deliverKept() // the verb may have ended a moment ago
 		return nil
 	}
-	return s.deliver(ctx, sb, c, r, signal)
+	if sb.machine.state() == Paused || sb.restoring() {
+		c.keepSignal(r)
+		<-sb.verb
+		return nil
+	}
+	err := sb.deliver(ctx, c, r)
+	<-sb.verb
+	sb.deliverKept()
+	return err
+}
+
+// deliverKept sends the signals that were kept, once the sandbox runs. Whoever
+// has the sandbox's turn comes here when it is over.
+func (s *sandbox) deliverKept() {
+	for s.machine.state() == Running && slices.ContainsFunc(s.all(), (*container).hasKept) {
+		select {
+		case s.verb <- struct{}{}:
+		default:
+			return
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), keptLimit)
+		for _, c := range s.all() {
+			for _, r := range c.takeSignals() {
+				if err := s.deliver(ctx, c, r); err != nil {
+					log.L.WithError(err).WithField("signal", r.GetSignal()).Warn("deliver a signal that came during a verb")
+				}
+			}
+		}
+		cancel()
+		<-s.verb
+	}
 }
 
 // deliver sends a signal to a running sandbox.
-func (s *Service) deliver(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest, signal syscall.Signal) error {
-	var err error
+func (s *sandbox) deliver(ctx context.Context, c *container, r *taskapi.KillRequest) (err error) {
+	signal := syscall.Signal(r.GetSignal())
 	switch {
 	case r.GetExecID() != "":
 		e, eErr := c.exec(r.GetExecID())
@@ -68,14 +101,14 @@ func (s *Service) deliver(ctx context.Context, sb *sandbox, c *container, r *tas
 		if !e.isStarted() {
 			return fmt.Errorf("signal process %s: it was not started: %w", r.GetExecID(), errdefs.ErrFailedPrecondition)
 		}
-		err = sb.control.Signal(ctx, c.id, e.inner, signal)
+		err = s.control.Signal(ctx, c.id, e.inner, signal)
 	case r.GetAll():
-		err = sb.control.SignalAll(ctx, c.id, signal)
+		err = s.control.SignalAll(ctx, c.id, signal)
 	default:
-		err = sb.control.Signal(ctx, c.id, 0, signal)
+		err = s.control.Signal(ctx, c.id, 0, signal)
 	}
 	if errors.Is(err, runsc.ErrUnsupported) {
-		err = sb.runsc.Kill(ctx, c.id, int(signal), r.GetAll())
+		err = s.runsc.Kill(ctx, c.id, int(signal), r.GetAll())
 	}
 	if errors.Is(err, runsc.ErrSandboxGone) {
 		return fmt.Errorf("signal %s: %w: %w", c.id, err, errdefs.ErrNotFound)
@@ -88,14 +121,14 @@ func (s *Service) deliver(ctx context.Context, sb *sandbox, c *container, r *tas
 func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error {
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
-	sb.interruptVerb()
+	sb.interruptVerb(errKilled)
 	if l := sb.currentLife(); l != nil && c.isRoot(sb) {
 		// A frozen kernel serves no signals, but its process dies like any other.
-		if err := unix.Kill(l.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := s.processes.Kill(l.pid); err != nil {
 			return fmt.Errorf("kill sandbox %s: %w", sb.id, err)
 		}
 	}
-	verbCtx, end, err := sb.begin(ctx)
+	verbCtx, end, err := sb.take(ctx)
 	if err != nil {
 		return err
 	}

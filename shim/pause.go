@@ -7,12 +7,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
@@ -23,46 +23,81 @@ import (
 	"github.com/ateom/ateom/shim/stdio"
 )
 
+// A pauseOutcome is what a Pause answers.
+type pauseOutcome struct {
+	// snap is nil if the answer came before the save.
+	snap   *local.Snapshot
+	phases []*ateomv1.Phase
+}
+
+// errThawed is why a save ends that a Resume has cut short.
+var errThawed = errors.New("sandbox was resumed before it was saved")
+
 // pause pauses the sandbox; requests that come while one is under way share its
 // outcome.
-func (s *Service) pause(ctx context.Context, sb *sandbox) (*local.Snapshot, []*ateomv1.Phase, error) {
-	type outcome struct {
-		snap   *local.Snapshot
-		phases []*ateomv1.Phase
-	}
-	v, err, _ := sb.once.Do("pause", func() (any, error) {
-		snap, phases, err := s.pauseOnce(ctx, sb)
-		return outcome{snap, phases}, err
+func (s *Service) pause(ctx context.Context, sb *sandbox) (*pauseOutcome, error) {
+	return sb.pauses.do(ctx, func(ctx context.Context, answer func(*pauseOutcome)) (*pauseOutcome, error) {
+		return s.pauseOnce(ctx, sb, answer)
 	})
-	o := v.(outcome)
-	return o.snap, o.phases, err
+}
+
+// pauseSaved is pause for who needs the snapshot, whenever others are answered.
+func (s *Service) pauseSaved(ctx context.Context, sb *sandbox) (*local.Snapshot, error) {
+	sb.mu.Lock()
+	before := sb.paused
+	sb.mu.Unlock()
+	out, err := s.pause(ctx, sb)
+	if err != nil {
+		return nil, err
+	}
+	if out.snap != nil {
+		return out.snap, nil
+	}
+	if over := sb.pauses.underWay(); over != nil {
+		select {
+		case <-over:
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+	sb.mu.Lock()
+	defer sb.mu.Unlock()
+	if sb.paused == before {
+		return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, errThawed)
+	}
+	return sb.paused, nil
 }
 
 // pauseOnce saves the sandbox to the local store and frees its memory. Until
 // its bytes are safe and checked nothing is destroyed: any failure before
-// leaves the sandbox running.
-func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snapshot, phases []*ateomv1.Phase, err error) {
+// leaves the sandbox running. Where the author wants it, the request is
+// answered as soon as the sandbox is frozen, and saving it goes on behind that.
+func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pauseOutcome)) (_ *pauseOutcome, err error) {
 	clock := newStopwatch(ctx)
 	defer func() { sb.ended(ctx, verbPause, clock, err) }()
-	ctx, end, err := sb.begin(ctx)
+	ctx, end, err := sb.beginPause(ctx)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	defer end()
 	if sb.machine.state() == Paused {
-		return sb.paused, nil, nil
+		return &pauseOutcome{snap: sb.paused}, nil
 	}
 	scope, err := sb.canSave()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	if err := sb.machine.move(Pausing, Running); err != nil {
-		return nil, nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
+		return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
 	}
+	live := sb.live()
 	defer func() {
 		if err != nil {
 			// Fails only if the sandbox was stopped meanwhile, which stands.
 			_ = sb.machine.move(Running, Pausing)
+		}
+		if sb.setBehind(nil) && err != nil {
+			s.failedBehind(ctx, sb, live, err)
 		}
 	}()
 
@@ -73,41 +108,108 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox) (snap *local.Snaps
 		}
 	}()
 	if err := sb.runHooks(ctx, hook.PreSave, clock); err != nil {
-		return nil, nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
 	}
 	// What is typed from now on is for the sandbox that comes back.
 	release := sb.holdInput()
 	thaw, err := sb.freeze(ctx)
 	if err != nil {
 		release()
-		return nil, nil, err
+		return nil, err
 	}
 	clock.mark("freeze")
-	snap, err = sb.saveLocally(ctx, scope, clock)
-	if err == nil {
-		err = context.Cause(ctx) // a kill that came in time
+	if live[0].decl.pauseReturn == returnFrozen {
+		var cut context.CancelCauseFunc
+		ctx, cut = context.WithCancelCause(ctx)
+		defer cut(nil)
+		sb.setBehind(cut)
+		s.putPaused(live)
+		answer(&pauseOutcome{phases: slices.Clone(clock.phases)})
 	}
-	if err != nil {
+	sb.noteStats(ctx, live)
+	snap, err := sb.saveLocally(ctx, scope, clock, func() {
 		thaw()
 		release()
-		if snap != nil {
-			sb.discard(snap.Manifest.ID)
+	})
+	if err != nil {
+		if cause := context.Cause(ctx); cause != nil {
+			err = cause // what else failed, failed of that
 		}
-		return nil, nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
 	}
 
 	// From here on the snapshot is the sandbox.
 	s.free(context.WithoutCancel(ctx), sb, snap, thaw)
 	clock.mark("free")
 	if err := sb.machine.move(Paused, Pausing); err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	for _, c := range sb.live() {
-		s.events.put(&eventstypes.TaskPaused{ContainerID: c.id})
+	if live[0].decl.pauseReturn == returnSaved {
+		s.putPaused(live)
 	}
 	clock.snapshot = snap.Manifest
 	shrink()
-	return snap, clock.phases, nil
+	return &pauseOutcome{snap: snap, phases: clock.phases}, nil
+}
+
+// beginPause is begin for a Pause: by their container's policy, exec'd
+// processes are waited for, a bounded time, or are a reason to refuse.
+func (s *sandbox) beginPause(ctx context.Context) (verbCtx context.Context, end func(), err error) {
+	limit := time.NewTimer(execLimit)
+	defer limit.Stop()
+	for {
+		verbCtx, end, err := s.begin(ctx, verbPause)
+		if err != nil {
+			return ctx, nil, err
+		}
+		c, e := s.execThatMatters()
+		if e == nil {
+			return verbCtx, end, nil
+		}
+		end()
+		refusal := fmt.Errorf("pause sandbox %s: process %s of container %s runs, and %s is %s; end it first: %w",
+			s.id, e.execID, c.id, annotationPauseWithExec, c.decl.pauseWithExec, errdefs.ErrFailedPrecondition)
+		if c.decl.pauseWithExec == execRefuse {
+			return ctx, nil, refusal
+		}
+		// Not in our turn: signals that are to end it must get through.
+		select {
+		case <-e.exited:
+		case <-limit.C:
+			return ctx, nil, refusal
+		case <-ctx.Done():
+			return ctx, nil, fmt.Errorf("%w: %w", refusal, context.Cause(ctx))
+		}
+	}
+}
+
+// execThatMatters returns an exec'd process that a pause must not end.
+func (s *sandbox) execThatMatters() (*container, *execution) {
+	for _, c := range s.live() {
+		if c.decl.pauseWithExec == execAllow {
+			continue
+		}
+		if live := c.liveExecs(); len(live) > 0 {
+			return c, live[0]
+		}
+	}
+	return nil, nil
+}
+
+// failedBehind reports that a sandbox whose Pause was answered runs on.
+func (s *Service) failedBehind(ctx context.Context, sb *sandbox, live []*container, err error) {
+	if errors.Is(err, errKilled) {
+		return
+	}
+	for _, c := range live {
+		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})
+	}
+}
+
+func (s *Service) putPaused(live []*container) {
+	for _, c := range live {
+		s.events.put(&eventstypes.TaskPaused{ContainerID: c.id})
+	}
 }
 
 // canSave refuses what a snapshot could not hold, and returns what a Pause keeps.
@@ -133,14 +235,17 @@ func (s *sandbox) canSave() (artifacts.Scope, error) {
 	}
 }
 
-// saveLocally saves the frozen sandbox as a snapshot in the local store.
-func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock *stopwatch) (_ *local.Snapshot, err error) {
+// saveLocally saves the frozen sandbox as a snapshot in the local store. If
+// that fails it calls thaw, before it clears up.
+func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock *stopwatch, thaw func()) (_ *local.Snapshot, err error) {
 	draft, err := s.local.NewDraft(artifacts.NewID(time.Now()))
 	if err != nil {
+		thaw()
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
+			thaw()
 			err = errors.Join(err, draft.Abort())
 		}
 	}()
@@ -158,6 +263,10 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 		return nil, err
 	}
 	clock.mark("save")
+	// A kill, or a Resume, that came in time.
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
 	snap, err := draft.Publish(m)
 	if err != nil {
 		return nil, err
@@ -173,19 +282,10 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	sb.endLife() // the ends that follow are nobody's business
 	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
+	sb.removeContainers(ctx, live)
 	for _, c := range live {
-		// The root container first: the others cannot be asked about any more, but
-		// their ids are free once it is gone.
-		err := sb.runsc.Delete(ctx, c.id)
-		if err != nil && c.isRoot(sb) {
-			err = sb.runsc.Delete(ctx, c.id)
-			log.G(ctx).WithError(err).Error("delete paused sandbox at the second attempt")
-		}
 		for _, e := range c.liveExecs() {
 			s.execExited(c, e, killedStatus)
-		}
-		if t := c.init.streams.Terminal; t != nil {
-			t.Detach()
 		}
 	}
 	sb.refuseConnections(ctx)
@@ -197,6 +297,23 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 		sb.discard(previous.Manifest.ID)
 	}
 	sb.noteRecord(ctx, snap.Manifest.ID)
+}
+
+// removeContainers removes from runsc what a sandbox was that is given up, and
+// its terminals; the streams stay.
+func (s *sandbox) removeContainers(ctx context.Context, containers []*container) {
+	for _, c := range containers {
+		// The root container first: the others cannot be asked about any more, but
+		// their ids are free once it is gone.
+		err := s.runsc.Delete(ctx, c.id)
+		if err != nil && c.isRoot(s) {
+			err = s.runsc.Delete(ctx, c.id)
+			log.G(ctx).WithError(err).Error("delete sandbox at the second attempt")
+		}
+		if t := c.init.streams.Terminal; t != nil {
+			t.Detach()
+		}
+	}
 }
 
 // noteRecord writes the root container's record anew. While the sandbox is
@@ -235,11 +352,11 @@ func (s *sandbox) holdInput() (release func()) {
 func (s *Service) endProcess(ctx context.Context, l *life) {
 	ctx, cancel := context.WithTimeout(ctx, lastWordLimit)
 	defer cancel()
-	if err := unix.Kill(l.pid, unix.SIGKILL); err != nil {
-		log.G(ctx).WithError(err).WithField("pid", l.pid).Debug("end sandbox process")
+	if err := s.processes.Kill(l.pid); err != nil {
+		log.G(ctx).WithError(err).Warn("end sandbox process")
 		return
 	}
-	if _, err := s.exits.Wait(ctx, l.pid); err != nil {
+	if _, err := s.processes.Wait(ctx, l.pid); err != nil {
 		log.G(ctx).WithError(err).WithField("pid", l.pid).Warn("wait for the end of the sandbox process")
 	}
 }

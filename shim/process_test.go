@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
@@ -95,9 +96,9 @@ func TestExecsOfAContainer(t *testing.T) {
 
 func TestSignalsOfAPauseAreKeptInOrderAndOnce(t *testing.T) {
 	c := &container{}
-	c.queueSignal(15)
-	c.queueSignal(1)
-	if diff := cmp.Diff([]uint32{15, 1}, c.takeSignals()); diff != "" {
+	c.keepSignal(&taskapi.KillRequest{Signal: 15})
+	c.keepSignal(&taskapi.KillRequest{Signal: 1})
+	if diff := cmp.Diff([]uint32{15, 1}, numbers(c.takeSignals())); diff != "" {
 		t.Errorf("signals (-want +got):\n%s", diff)
 	}
 	if again := c.takeSignals(); len(again) != 0 {

@@ -53,6 +53,8 @@ func (s *sandbox) status(p *process) tasktypes.Status {
 	switch state := s.machine.state(); {
 	case state == Paused || state == Resuming || state == Committing && s.currentLife() == nil:
 		return tasktypes.Status_PAUSED
+	case state == Pausing && s.isBehind():
+		return tasktypes.Status_PAUSED // nothing runs any more
 	case state == Pausing:
 		return tasktypes.Status_PAUSING
 	default:

@@ -20,17 +20,13 @@ import (
 	"github.com/ateom/ateom/shim/journal"
 )
 
-// Names of the verbs in the journal, the log and Status.
-const (
-	verbPause   = "Pause"
-	verbResume  = "Resume"
-	verbCommit  = "Commit"
-	verbRestore = "Restore" // a new task from a snapshot
-)
+// verbRestore is what the journal, the log and Status call the Start of a new
+// task from a snapshot.
+const verbRestore verb = "Restore"
 
 // ended tells of a verb that has ended, well or not: to Status, in one line of
 // the log, and in the node's journal. A verb that found nothing to do is none.
-func (s *sandbox) ended(ctx context.Context, verb string, w *stopwatch, err error) {
+func (s *sandbox) ended(ctx context.Context, v verb, w *stopwatch, err error) {
 	if err == nil && len(w.phases) == 0 {
 		return
 	}
@@ -38,13 +34,13 @@ func (s *sandbox) ended(ctx context.Context, verb string, w *stopwatch, err erro
 		// The stretch in which it failed, clearing up included.
 		w.mark("failed")
 	}
-	r := &ateomv1.VerbReport{Verb: verb, Start: timestamppb.New(w.start), Phases: w.phases}
+	r := &ateomv1.VerbReport{Verb: string(v), Start: timestamppb.New(w.start), Phases: w.phases}
 	if err != nil {
 		r.Cause, r.Error = cause(err), oneLine(err)
 	}
 	s.mu.Lock()
 	s.reports = append([]*ateomv1.VerbReport{r},
-		slices.DeleteFunc(s.reports, func(old *ateomv1.VerbReport) bool { return old.GetVerb() == verb })...)
+		slices.DeleteFunc(s.reports, func(old *ateomv1.VerbReport) bool { return old.GetVerb() == r.GetVerb() })...)
 	s.mu.Unlock()
 	s.logVerb(ctx, r)
 	s.journal(ctx, r, w)

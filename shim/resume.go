@@ -7,11 +7,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"syscall"
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
@@ -21,11 +19,33 @@ import (
 // resume resumes the sandbox; requests that come while one is under way share
 // its outcome.
 func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, error) {
-	v, err, _ := sb.once.Do("resume", func() (any, error) {
+	return sb.resumes.do(ctx, func(ctx context.Context, _ func([]*ateomv1.Phase)) ([]*ateomv1.Phase, error) {
+		if phases, ok := s.thawEarly(ctx, sb); ok {
+			return phases, nil
+		}
 		phases, unready, err := s.resumeOnce(ctx, sb)
 		return phases, errors.Join(err, unready)
 	})
-	return v.([]*ateomv1.Phase), err
+}
+
+// thawEarly ends a pause whose save goes on behind its answer, and says whether
+// the sandbox runs again because of that; else the save was faster.
+func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ []*ateomv1.Phase, ok bool) {
+	over, clock := sb.pauses.underWay(), newStopwatch(ctx)
+	if over == nil || !sb.cutBehind(errThawed) {
+		return nil, false
+	}
+	select {
+	case <-over:
+	case <-ctx.Done():
+		return nil, false
+	}
+	if sb.machine.state() != Running {
+		return nil, false
+	}
+	clock.mark("thaw")
+	sb.ended(ctx, verbResume, clock, nil)
+	return clock.phases, true
 }
 
 // resumeOnce brings a paused sandbox back in place and returns when its probes
@@ -35,14 +55,11 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, er
 func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, unready, err error) {
 	clock := newStopwatch(ctx)
 	defer func() { sb.ended(ctx, verbResume, clock, errors.Join(err, unready)) }()
-	ctx, end, err := sb.begin(ctx)
+	ctx, end, err := sb.begin(ctx, verbResume)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer end()
-	if state := sb.machine.state(); state != Paused {
-		return nil, nil, fmt.Errorf("resume sandbox %s: it is %s, not paused: %w", sb.id, state, errdefs.ErrFailedPrecondition)
-	}
 	snap := sb.paused
 	clock.snapshot = snap.Manifest
 	if sb.incomplete != "" {
@@ -59,7 +76,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	var l *life
 	defer func() {
 		if err != nil {
-			sb.abandonResume(context.WithoutCancel(ctx), live)
+			// What a failed resume has made.
+			sb.endLife()
+			sb.removeContainers(context.WithoutCancel(ctx), live)
 			sb.noteRecord(ctx, snap.Manifest.ID)
 			_ = sb.machine.move(Paused, Resuming)
 			err = fmt.Errorf("resume sandbox %s; it is paused again, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
@@ -106,7 +125,6 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		c.init.setPid(l.pid)
 		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})
 		go s.watch(sb, l, c)
-		sb.deliverPending(ctx, c)
 	}
 	return clock.phases, unready, nil
 }
@@ -125,26 +143,4 @@ func (s *sandbox) wake(ctx context.Context, c *container, snap *local.Snapshot) 
 		return pid, s.restoreContainer(ctx, c, image{dir: snap.Dir})
 	}
 	return pid, s.startContainer(ctx, c) // a cold boot over its DurableDirs
-}
-
-// abandonResume removes what a failed resume has made.
-func (s *sandbox) abandonResume(ctx context.Context, live []*container) {
-	s.endLife()
-	for _, c := range live {
-		if err := s.runsc.Delete(ctx, c.id); err != nil {
-			log.G(ctx).WithError(err).WithField("container", c.id).Debug("delete half resumed container")
-		}
-		if t := c.init.streams.Terminal; t != nil {
-			t.Detach()
-		}
-	}
-}
-
-// deliverPending sends the signals that came while the sandbox was paused.
-func (s *sandbox) deliverPending(ctx context.Context, c *container) {
-	for _, signal := range c.takeSignals() {
-		if err := s.control.Signal(ctx, c.id, 0, syscall.Signal(signal)); err != nil {
-			log.G(ctx).WithError(err).WithField("signal", signal).Warn("deliver a signal that came during the pause")
-		}
-	}
 }

@@ -16,7 +16,6 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"golang.org/x/sync/singleflight"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
@@ -65,13 +64,18 @@ type sandbox struct {
 
 	machine *machine
 	verb    chan struct{} // holds one token while a verb is under way
-	once    singleflight.Group
+	pauses  flights[*pauseOutcome]
+	resumes flights[[]*ateomv1.Phase]
+	// starter starts runsc and the gofer.
+	starter runsc.Starter
 
 	mu         sync.Mutex
 	containers []*container // in the order of creation; the root one first
 	life       *life
 	// interrupt ends the verb under way.
 	interrupt context.CancelCauseFunc
+	// behind ends the save of a pause that was answered already; nil if there is none.
+	behind context.CancelCauseFunc
 	// volumes are the DurableDirs by name.
 	volumes map[string]job.Volume
 	// origin is where the sandbox starts from, if not from its image.
@@ -119,6 +123,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		namespace: namespace,
 		cfg:       cfg,
 		verb:      make(chan struct{}, 1),
+		starter:   reap.Starter{},
 		volumes:   map[string]job.Volume{},
 		completed: map[string]bool{},
 		inUse:     map[artifacts.ID]int{},
@@ -134,7 +139,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		Root:    runscRoot(cfg.RunDir, namespace, id),
 		Flags:   cfg.Flags(),
 		Log:     filepath.Join(s.scratch, "runsc.log"),
-		Starter: reap.Starter{},
+		Starter: s.starter,
 	}
 	s.control = s.runsc.Control(id)
 	for _, dir := range []string{s.scratch, s.runsc.Root} {
@@ -170,13 +175,31 @@ func runscRoot(runDir, namespace, id string) string {
 // errKilled is why a verb ends when the sandbox is killed under it.
 var errKilled = errors.New("sandbox was killed")
 
-// begin waits until no other verb is under way. The returned context ends with
-// ctx or when the sandbox is killed; end must be called.
-func (s *sandbox) begin(ctx context.Context) (verbCtx context.Context, end func(), err error) {
+// begin waits until no other verb is under way, and refuses v where rules
+// does. The returned context ends with ctx or when the sandbox is killed; end
+// must be called.
+func (s *sandbox) begin(ctx context.Context, v verb) (verbCtx context.Context, end func(), err error) {
+	if err := s.check(v); err != nil {
+		return ctx, nil, err
+	}
+	verbCtx, end, err = s.take(ctx)
+	if err != nil {
+		return ctx, nil, err
+	}
+	// The verb that was under way may have left another state.
+	if err := s.check(v); err != nil {
+		end()
+		return ctx, nil, err
+	}
+	return verbCtx, end, nil
+}
+
+// take is begin for what wins in every state.
+func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func(), err error) {
 	select {
 	case s.verb <- struct{}{}:
 	case <-ctx.Done():
-		return nil, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), ctx.Err())
+		return ctx, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), ctx.Err())
 	}
 	verbCtx, cancel := context.WithCancelCause(ctx)
 	s.mu.Lock()
@@ -188,16 +211,45 @@ func (s *sandbox) begin(ctx context.Context) (verbCtx context.Context, end func(
 		s.mu.Unlock()
 		cancel(nil)
 		<-s.verb
+		s.deliverKept()
 	}, nil
 }
 
-// interruptVerb ends the verb under way, if any.
-func (s *sandbox) interruptVerb() {
+// interruptVerb ends the verb under way, if any, because of cause.
+func (s *sandbox) interruptVerb(cause error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.interrupt != nil {
-		s.interrupt(errKilled)
+		s.interrupt(cause)
 	}
+}
+
+// setBehind notes how to end a save that goes on behind its answer, or that
+// none does any more, and says whether one did.
+func (s *sandbox) setBehind(cut context.CancelCauseFunc) (was bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	was = s.behind != nil
+	s.behind = cut
+	return was
+}
+
+// cutBehind ends a save that goes on behind its answer, if there is one.
+func (s *sandbox) cutBehind(cause error) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.behind == nil {
+		return false
+	}
+	s.behind(cause)
+	return true
+}
+
+// isBehind says whether a pause was answered whose save goes on.
+func (s *sandbox) isBehind() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.behind != nil
 }
 
 // newLife starts a new life with the given sandbox process; an older one ends.

@@ -24,17 +24,17 @@ import (
 
 func TestOneVerbAtATime(t *testing.T) {
 	sb := newBench(t).sb
-	_, end, err := sb.begin(t.Context())
+	_, end, err := sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := sb.begin(ended); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "sandbox is created") {
+	if _, _, err := sb.take(ended); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "sandbox is created") {
 		t.Errorf("a second verb: %v, want a wait that ends with its context and tells the state", err)
 	}
 	end()
-	_, end, err = sb.begin(t.Context())
+	_, end, err = sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,20 +43,20 @@ func TestOneVerbAtATime(t *testing.T) {
 
 func TestInterruptEndsTheVerbUnderWayAndNoOther(t *testing.T) {
 	sb := newBench(t).sb
-	sb.interruptVerb() // nobody is under way
-	first, end, err := sb.begin(t.Context())
+	sb.interruptVerb(errKilled) // nobody is under way
+	first, end, err := sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first.Err() != nil {
 		t.Error("an interrupt that came before ended the verb")
 	}
-	sb.interruptVerb()
+	sb.interruptVerb(errKilled)
 	if cause := context.Cause(first); !errors.Is(cause, errKilled) {
 		t.Errorf("cause %v, want errKilled", cause)
 	}
 	end()
-	second, end, err := sb.begin(t.Context())
+	second, end, err := sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

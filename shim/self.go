@@ -146,7 +146,7 @@ func (a *asker) admit(r *inside.Request) error {
 func (a *asker) do(ctx context.Context, r *inside.Request) (artifacts.ID, error) {
 	sb := a.sandbox
 	if r.Verb == inside.Pause {
-		snap, _, err := a.service.pause(ctx, sb)
+		snap, err := a.service.pauseSaved(ctx, sb)
 		if err != nil {
 			return "", err
 		}

@@ -22,10 +22,20 @@ type Service struct {
 	namespace string
 	events    *eventQueue
 	shutdown  shutdown.Service
-	exits     *reap.Exits
+	processes processes
 
 	mu      sync.Mutex
 	sandbox *sandbox // nil until the first Create
+}
+
+// processes are those on the host that the shim has adopted: a sandbox's
+// process is a grandchild.
+type processes interface {
+	// Kill ends a process; one that has ended is no error.
+	Kill(pid int) error
+	// Wait waits for the end of a process and returns its exit status, 128 + the
+	// signal's number if a signal ended it.
+	Wait(ctx context.Context, pid int) (int, error)
 }
 
 // New returns the service of the sandbox that is about to be created. Events
@@ -35,7 +45,7 @@ func New(ctx context.Context, publisher events.Publisher, sd shutdown.Service) (
 	if err != nil {
 		return nil, err
 	}
-	s := &Service{namespace: ns, events: newEventQueue(ctx, publisher), shutdown: sd, exits: reap.Watch()}
+	s := &Service{namespace: ns, events: newEventQueue(ctx, publisher), shutdown: sd, processes: reap.Watch()}
 	sd.RegisterCallback(func(context.Context) error {
 		s.events.close()
 		return nil

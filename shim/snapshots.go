@@ -27,11 +27,15 @@ func (s snapshots) Pause(ctx context.Context, r *ateomv1.PauseRequest) (*ateomv1
 	if err != nil {
 		return nil, err
 	}
-	snap, phases, err := s.pause(ctx, sb)
+	out, err := s.pause(ctx, sb)
 	if err != nil {
 		return nil, err
 	}
-	return &ateomv1.PauseResponse{Snapshot: describe(snap.Manifest, localStore), Phases: phases}, nil
+	resp := &ateomv1.PauseResponse{Phases: out.phases}
+	if out.snap != nil {
+		resp.Snapshot = describe(out.snap.Manifest, localStore)
+	}
+	return resp, nil
 }
 
 func (s snapshots) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateomv1.ResumeResponse, error) {

@@ -20,7 +20,17 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	if err != nil {
 		return nil, err
 	}
-	ctx, end, err := sb.begin(ctx)
+	v := verbStart
+	if r.GetExecID() != "" {
+		v = verbStartExec
+		if sb.machine.state() == Paused && c.decl.execWhilePaused == pausedResume {
+			// Whoever else may have resumed it meanwhile has done the same.
+			if _, err := s.resume(ctx, sb); err != nil && sb.machine.state() != Running {
+				return nil, fmt.Errorf("start process %s of %s: %w", r.GetExecID(), c.id, err)
+			}
+		}
+	}
+	ctx, end, err := sb.begin(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -44,9 +54,6 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 	if sb.origin != nil {
 		clock.snapshot = sb.origin.manifest
 		defer func() { sb.ended(ctx, verbRestore, clock, err) }()
-	}
-	if state := sb.machine.state(); state != Created && state != Running {
-		return fmt.Errorf("start container %s: sandbox is %s: %w", c.id, state, errdefs.ErrFailedPrecondition)
 	}
 	life := sb.currentLife()
 	if life == nil {
@@ -129,9 +136,6 @@ func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*co
 		}
 		// An error would have containerd delete the task.
 		log.G(ctx).WithError(err).Warn("the sandbox runs on, not ready")
-	}
-	for _, c := range containers {
-		sb.deliverPending(ctx, c)
 	}
 	sb.setPace(ctx, sb.cfg.Hydrate)
 	return nil

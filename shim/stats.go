@@ -6,12 +6,15 @@ package shim
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"time"
 
 	cgroup1 "github.com/containerd/cgroups/v3/cgroup1/stats"
 	cgroup2 "github.com/containerd/cgroups/v3/cgroup2/stats"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
 	"github.com/containerd/typeurl/v2"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"google.golang.org/protobuf/types/known/emptypb"
@@ -20,18 +23,22 @@ import (
 	"github.com/ateom/ateom/shim/cgroup"
 )
 
+// statsLimit bounds the question to a sandbox that is busy; what it said last
+// is the answer then. containerd's clients ask every few seconds.
+const statsLimit = time.Second
+
 // Stats returns a container's counters in the form of the machine's cgroup
-// version. A paused container uses nothing: its memory is on disk.
+// version. A paused container uses nothing, since its memory is on disk, and
+// has used what it had used when it was frozen. A sandbox that is being saved is
+// not asked.
 func (s *Service) Stats(ctx context.Context, r *taskapi.StatsRequest) (*taskapi.StatsResponse, error) {
 	sb, c, err := s.lookup(r.GetID())
 	if err != nil {
 		return nil, err
 	}
-	stats := &runsc.Stats{}
-	if state := sb.machine.state(); c.init.isStarted() && !c.init.hasExited() && sb.currentLife() != nil && state != Resuming {
-		if stats, err = sb.control.Stats(ctx, c.id); err != nil {
-			return nil, err
-		}
+	stats, err := sb.stats(ctx, c)
+	if err != nil {
+		return nil, err
 	}
 	var metrics any = metricsV1(stats)
 	if cgroup.Unified() {
@@ -42,6 +49,46 @@ func (s *Service) Stats(ctx context.Context, r *taskapi.StatsRequest) (*taskapi.
 		return nil, fmt.Errorf("encode stats of %s: %w", c.id, err)
 	}
 	return &taskapi.StatsResponse{Stats: data}, nil
+}
+
+// stats asks the sandbox, where it can answer at once.
+func (s *sandbox) stats(ctx context.Context, c *container) (*runsc.Stats, error) {
+	switch state := s.column(c.init); {
+	case state == Created || state == Stopped:
+		return &runsc.Stats{}, nil
+	case state == Resuming || s.currentLife() == nil:
+		asleep := c.statsNoted()
+		asleep.Memory.Cache, asleep.Memory.Usage.Usage, asleep.Pids.Current = 0, 0, 0
+		return &asleep, nil
+	case state != Running:
+		noted := c.statsNoted()
+		return &noted, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, statsLimit)
+	defer cancel()
+	stats, err := s.control.Stats(ctx, c.id)
+	if errors.Is(err, context.DeadlineExceeded) {
+		noted := c.statsNoted()
+		return &noted, nil
+	}
+	if err == nil {
+		c.noteStats(stats)
+	}
+	return stats, err
+}
+
+// noteStats notes the counters of a sandbox that is about to be unable to tell them.
+func (s *sandbox) noteStats(ctx context.Context, live []*container) {
+	ctx, cancel := context.WithTimeout(ctx, statsLimit)
+	defer cancel()
+	for _, c := range live {
+		stats, err := s.control.Stats(ctx, c.id)
+		if err != nil {
+			log.G(ctx).WithError(err).WithField("container", c.id).Debug("note counters")
+			continue
+		}
+		c.noteStats(stats)
+	}
 }
 
 func metricsV1(s *runsc.Stats) *cgroup1.Metrics {
@@ -81,7 +128,7 @@ func (s *Service) Update(ctx context.Context, r *taskapi.UpdateTaskRequest) (*em
 	if err := json.Unmarshal(r.GetResources().GetValue(), &resources); err != nil {
 		return nil, fmt.Errorf("update %s: decode resources: %w: %w", c.id, err, errdefs.ErrInvalidArgument)
 	}
-	ctx, end, err := sb.begin(ctx)
+	ctx, end, err := sb.begin(ctx, verbUpdate)
 	if err != nil {
 		return nil, err
 	}

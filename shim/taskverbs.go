@@ -23,7 +23,7 @@ func (s *Service) Pause(ctx context.Context, r *taskapi.PauseRequest) (*emptypb.
 	if err != nil {
 		return nil, err
 	}
-	_, _, err = s.pause(ctx, sb)
+	_, err = s.pause(ctx, sb)
 	return &emptypb.Empty{}, err
 }
 

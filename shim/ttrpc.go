@@ -5,12 +5,9 @@ package shim
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
-	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
 	"google.golang.org/grpc/status"
 
@@ -73,16 +70,10 @@ func checked[Request, Response any](ctx context.Context, r *Request, f func(cont
 	})
 }
 
-// guard calls f. A panic fails the one call that caused it: the sandbox is
-// somebody's, and ends with this process.
-func guard[Response any](ctx context.Context, f func() (*Response, error)) (r *Response, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			log.G(ctx).WithField("stack", string(debug.Stack())).Errorf("panic: %v", p)
-			r, err = nil, toStatus(fmt.Errorf("%v: %w", p, errdefs.ErrInternal))
-		}
-	}()
-	return reply(f())
+// guard calls f, whose panics fail this call alone, and gives its error a
+// gRPC status.
+func guard[Response any](ctx context.Context, f func() (*Response, error)) (*Response, error) {
+	return reply(recovered(ctx, f))
 }
 
 // reply turns an error into its gRPC status.

@@ -25,6 +25,14 @@ import (
 
 const sigterm, sigkill = 15, 9
 
+// numbers are those of signals that were kept.
+func numbers(kept []*taskapi.KillRequest) (all []uint32) {
+	for _, r := range kept {
+		all = append(all, r.GetSignal())
+	}
+	return all
+}
+
 // exits lists who has ended, in the order of the events.
 func (b *bench) exits() []string {
 	b.flush()
@@ -42,7 +50,7 @@ func TestQueriesDoNotWaitForAVerb(t *testing.T) {
 	for _, state := range allStates[1:] {
 		b := newBench(t)
 		b.in(t, state)
-		_, end, err := b.sb.begin(t.Context())
+		_, end, err := b.sb.take(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +108,7 @@ func TestKillOfAPausedSandboxEndsItAtOnce(t *testing.T) {
 func TestKillInterruptsAVerb(t *testing.T) {
 	b := newBench(t)
 	root, _ := b.in(t, Pausing)
-	verb, end, err := b.sb.begin(t.Context())
+	verb, end, err := b.sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +128,7 @@ func TestKillInterruptsAVerb(t *testing.T) {
 func TestKillIsBounded(t *testing.T) {
 	b := newBench(t)
 	b.in(t, Pausing)
-	_, end, err := b.sb.begin(t.Context())
+	_, end, err := b.sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +149,7 @@ func TestOtherSignalsWaitForTheResume(t *testing.T) {
 	if root.init.hasExited() {
 		t.Error("SIGTERM ended a process that is asleep")
 	}
-	if diff := cmp.Diff([]uint32{sigterm}, root.takeSignals()); diff != "" {
+	if diff := cmp.Diff([]uint32{sigterm}, numbers(root.takeSignals())); diff != "" {
 		t.Errorf("kept signals (-want +got):\n%s", diff)
 	}
 }

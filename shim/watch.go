@@ -44,7 +44,7 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 	ctx, cancel := context.WithTimeout(l.ctx, lastWordLimit)
 	defer cancel()
-	status, waitErr := s.exits.Wait(ctx, l.pid)
+	status, waitErr := s.processes.Wait(ctx, l.pid)
 	if waitErr != nil {
 		log.L.WithError(errors.Join(err, waitErr)).WithField("container", c.id).Warn("sandbox ended without a word")
 		return killedStatus

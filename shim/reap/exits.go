@@ -5,9 +5,12 @@ package reap
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/containerd/containerd/v2/pkg/sys/reaper"
+	"golang.org/x/sys/unix"
 )
 
 // kept is how many exits are remembered of processes that nobody has asked for yet.
@@ -47,6 +50,14 @@ func (e *Exits) add(pid, status int) {
 	}
 	close(e.changed)
 	e.changed = make(chan struct{})
+}
+
+// Kill ends a process with SIGKILL; one that has ended is no error.
+func (e *Exits) Kill(pid int) error {
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", pid, err)
+	}
+	return nil
 }
 
 // Wait waits for the end of an adopted process and returns its exit status,

@@ -37,10 +37,13 @@ func pauseCommand(stock cli.ActionFunc) *cli.Command {
 			if c.Bool("json") {
 				return view.JSON(c.App.Writer, r)
 			}
-			r.sentence(c.App.Writer, "paused")
-			if r.Snapshot != nil {
-				fmt.Fprintf(c.App.Writer, "snapshot %s\n", r.Snapshot)
+			if r.Snapshot == nil { // by the container's pause-return
+				r.sentence(c.App.Writer, "froze")
+				fmt.Fprintf(c.App.Writer, "it is being saved; ctr-ateom tasks status %s tells when it is paused\n", s.ID)
+				return nil
 			}
+			r.sentence(c.App.Writer, "paused")
+			fmt.Fprintf(c.App.Writer, "snapshot %s\n", r.Snapshot)
 			return nil
 		},
 	})

@@ -1,0 +1,131 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"syscall"
+
+	"github.com/ateom/ateom/artifacts/job"
+)
+
+// decodeSeat returns the draft or snapshot that a seat is about.
+func decodeSeat(r io.Reader) (string, error) {
+	var seat job.Seat
+	err := json.NewDecoder(r).Decode(&seat)
+	return seat.Dir, err
+}
+
+// takeSeat starts the side-car of a save. Its process is one that can be killed.
+func (f *fakeRuntime) takeSeat(cmd *exec.Cmd) (func() (int, error), error) {
+	dir, err := decodeSeat(cmd.ExtraFiles[1])
+	if err != nil {
+		return nil, err
+	}
+	dead := make(chan struct{})
+	f.mu.Lock()
+	f.draft, f.sidecarDied = dir, dead
+	gate := f.stops["checkpoint"]
+	f.mu.Unlock()
+	if gate == nil {
+		return func() (int, error) { return 0, nil }, nil
+	}
+	cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	f.gofers.Go(func() {
+		defer close(dead)
+		_ = cmd.Wait()
+	})
+	return func() (int, error) { <-dead; return killedStatus, nil }, nil
+}
+
+// startGofer serves a commit.
+func (f *fakeRuntime) startGofer(cmd *exec.Cmd) (func() (int, error), error) {
+	in, err := dup(cmd.Stdin.(*os.File))
+	if err != nil {
+		return nil, err
+	}
+	out, err := dup(cmd.Stdout.(*os.File))
+	if err != nil {
+		in.Close()
+		return nil, err
+	}
+	// The shim kills a process.
+	process := exec.Command("/bin/sleep", "1000")
+	if err := process.Start(); err != nil {
+		return nil, errors.Join(err, in.Close(), out.Close())
+	}
+	cmd.Process = process.Process
+	dead := make(chan struct{})
+	f.gofers.Go(func() {
+		defer close(dead)
+		_ = process.Wait()
+		out.Close()
+	})
+	f.gofers.Go(func() {
+		defer in.Close()
+		f.serveCommit(json.NewDecoder(in), json.NewEncoder(out), dead)
+	})
+	return func() (int, error) { <-dead; return killedStatus, nil }, nil
+}
+
+func dup(f *os.File) (*os.File, error) {
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return nil, err
+	}
+	syscall.CloseOnExec(fd)
+	return os.NewFile(uintptr(fd), f.Name()), nil
+}
+
+func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-chan struct{}) {
+	var dir string
+	for {
+		var r job.Request
+		if in.Decode(&r) != nil {
+			return
+		}
+		gate, fails := f.begin("gofer " + string(r.Verb))
+		if gate != nil {
+			f.reached <- "gofer " + string(r.Verb)
+			select {
+			case <-gate:
+			case <-dead:
+				return
+			}
+		}
+		event := job.Event{}
+		switch r.Verb {
+		case job.Commit:
+			event.Kind, dir = job.Ready, r.Dir
+		case job.Capture:
+			event.Kind = job.Captured
+			if r.Dir != "" {
+				dir = r.Dir // the image of a paused sandbox
+			}
+		case job.Upload:
+			event = job.Event{Kind: job.Done, Manifest: r.Manifest}
+			n, err := savedNumber(dir)
+			if err != nil {
+				f.violated("upload: %v", err)
+				return
+			}
+			f.mu.Lock()
+			f.store[r.Manifest.ID] = n
+			f.mu.Unlock()
+		}
+		if fails {
+			event = job.Event{Kind: job.Failed, Code: "unavailable", Error: "the store does not answer"}
+		}
+		if out.Encode(event) != nil {
+			return
+		}
+	}
+}

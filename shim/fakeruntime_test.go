@@ -1,0 +1,309 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
+)
+
+// A fakeRuntime stands for runsc, its sandboxes and the gofer, in this process:
+// the shim under test starts commands that become calls here, and finds a
+// control socket where a sandbox's would be. A sandbox holds one number in its
+// memory. It implements runsc.Starter and processes.
+type fakeRuntime struct {
+	t    *testing.T
+	root string // where control sockets lie
+	// commands end by themselves, gofers and execs with their sandbox.
+	commands, gofers sync.WaitGroup
+
+	mu     sync.Mutex
+	pids   int
+	kernel *containerManager // the sandbox that runs, if one does
+	exits  map[int]chan struct{}
+	// stops are where a call of that name waits until the channel is closed.
+	stops map[string]chan struct{}
+	// reached gets the name of every call that has come to its stop.
+	reached chan string
+	// fails says whether the next call of that name fails.
+	fails func(call string) bool
+	calls []string
+	// draft is where the side-car writes that was started last; sidecarDied is
+	// closed at its end.
+	draft       string
+	sidecarDied chan struct{}
+	// store has the number of each snapshot that was committed.
+	store map[artifacts.ID]int
+	// wrong is what must never happen, seen.
+	wrong []string
+}
+
+// withRuntime gives the bench a fake runtime.
+func (b *bench) withRuntime(t *testing.T) *fakeRuntime {
+	t.Helper()
+	b.withGofer(t)
+	f := &fakeRuntime{
+		t: t, root: b.sb.runsc.Root, exits: map[int]chan struct{}{}, stops: map[string]chan struct{}{},
+		reached: make(chan string, 100), fails: func(string) bool { return false }, store: map[artifacts.ID]int{},
+	}
+	b.sb.runsc.Starter, b.sb.starter, b.processes = f, f, f
+	t.Cleanup(func() {
+		b.sb.endLife()
+		f.commands.Wait()
+		f.endKernel()
+		f.gofers.Wait()
+		for _, w := range f.wrong {
+			t.Error(w)
+		}
+	})
+	return f
+}
+
+// stop makes calls of that name wait until the returned function is called.
+func (f *fakeRuntime) stop(call string) (release func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	gate := make(chan struct{})
+	f.stops[call] = gate
+	return sync.OnceFunc(func() {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		if f.stops[call] == gate {
+			delete(f.stops, call)
+		}
+		close(gate)
+	})
+}
+
+// await waits until a call has come to its stop.
+func (f *fakeRuntime) await(call string) {
+	f.t.Helper()
+	select {
+	case got := <-f.reached:
+		if got != call {
+			f.t.Fatalf("%s has come to its stop, want %s", got, call)
+		}
+	case <-time.After(10 * time.Second):
+		f.t.Fatalf("nobody has called %s", call)
+	}
+}
+
+func (f *fakeRuntime) begin(call string) (gate chan struct{}, fails bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.calls = append(f.calls, call)
+	return f.stops[call], f.fails(call)
+}
+
+func (f *fakeRuntime) violated(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.wrong = append(f.wrong, fmt.Sprintf(format, args...))
+}
+
+// Start is runsc.Starter's: it does what the command would.
+func (f *fakeRuntime) Start(cmd *exec.Cmd) (func() (int, error), error) {
+	switch {
+	case cmd.Args[0] == "runsc-"+job.SeatBinary:
+		return f.takeSeat(cmd)
+	case cmd.Args[1] == "job":
+		return f.startGofer(cmd)
+	}
+	args := cmd.Args[1:]
+	for strings.HasPrefix(args[0], "--") {
+		args = args[1:]
+	}
+	gate, fails := f.begin(args[0])
+	if args[0] == "exec" {
+		return f.exec(cmd, args)
+	}
+	killed := make(chan struct{})
+	if gate != nil {
+		// Something that the end of the caller's context can kill.
+		cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
+		if err := cmd.Start(); err != nil {
+			return nil, err
+		}
+		go func() {
+			defer close(killed)
+			_ = cmd.Wait()
+		}()
+		f.reached <- args[0]
+	}
+	status := make(chan int, 1)
+	f.commands.Go(func() {
+		if gate != nil {
+			select {
+			case <-gate:
+				_ = cmd.Process.Kill()
+				<-killed
+			case <-killed:
+				status <- killedStatus
+				return
+			}
+		}
+		if fails {
+			status <- 1
+			return
+		}
+		if err := f.run(args); errors.Is(err, errDead) {
+			status <- 1
+			return
+		} else if err != nil {
+			f.violated("runsc %v: %v", args, err)
+			status <- 1
+			return
+		}
+		status <- 0
+	})
+	return func() (int, error) {
+		s := <-status
+		status <- s
+		return s, nil
+	}, nil
+}
+
+// exec runs a process that ends with its sandbox.
+func (f *fakeRuntime) exec(cmd *exec.Cmd, args []string) (func() (int, error), error) {
+	cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	ended := make(chan struct{})
+	died := f.running().died
+	f.gofers.Go(func() {
+		<-died
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		close(ended)
+	})
+	err := os.WriteFile(flagValue(args, "--internal-pid-file"), []byte("7"), 0o600)
+	return func() (int, error) { <-ended; return killedStatus, nil }, err
+}
+
+// flagValue returns the value of a flag in args.
+func flagValue(args []string, name string) string {
+	for i, a := range args {
+		if a == name {
+			return args[i+1]
+		}
+	}
+	return ""
+}
+
+func (f *fakeRuntime) run(args []string) error {
+	id := args[len(args)-1]
+	switch args[0] {
+	case "create":
+		return f.create(id, flagValue(args, "--pid-file"))
+	case "start", "update":
+		return nil
+	case "restore":
+		if pidFile := flagValue(args, "--pid-file"); pidFile != "" {
+			if err := f.create(id, pidFile); err != nil {
+				return err
+			}
+		}
+		return f.restore(id, flagValue(args, "--image-path"))
+	case "delete":
+		if id == "box" {
+			f.endKernel()
+		}
+		return nil
+	default:
+		return fmt.Errorf("no such command")
+	}
+}
+
+func (f *fakeRuntime) create(id, pidFile string) error {
+	if id == "box" {
+		if err := f.boot(0); err != nil {
+			return err
+		}
+	}
+	return os.WriteFile(pidFile, []byte(strconv.Itoa(f.running().pid)), 0o600)
+}
+
+// Kill is processes'.
+func (f *fakeRuntime) Kill(pid int) error {
+	f.mu.Lock()
+	is := f.kernel != nil && f.kernel.pid == pid
+	f.mu.Unlock()
+	if is {
+		f.endKernel()
+	}
+	return nil
+}
+
+// Wait is processes'.
+func (f *fakeRuntime) Wait(ctx context.Context, pid int) (int, error) {
+	f.mu.Lock()
+	died := f.exits[pid]
+	f.mu.Unlock()
+	select {
+	case <-died:
+		return killedStatus, nil
+	case <-ctx.Done():
+		return 0, ctx.Err()
+	}
+}
+
+func (f *fakeRuntime) restore(id, seatDir string) error {
+	if id != "box" {
+		return nil
+	}
+	config, err := os.Open(filepath.Join(seatDir, job.SeatFile))
+	if err != nil {
+		return err
+	}
+	defer config.Close()
+	dir, err := decodeSeat(config)
+	if err != nil {
+		return err
+	}
+	n, err := savedNumber(dir)
+	if err != nil {
+		return err
+	}
+	k := f.running()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.memory = n
+	select {
+	case <-k.died:
+		return errDead
+	default:
+		return nil
+	}
+}
+
+// runs starts the sandbox of a bench: two containers that run.
+func (b *bench) runs(t *testing.T, f *fakeRuntime) (root, other *container) {
+	t.Helper()
+	root, other = b.addContainer(t, "box"), b.addContainer(t, "other")
+	if err := f.boot(1); err != nil {
+		t.Fatal(err)
+	}
+	b.sb.newLife(f.running().pid)
+	for _, id := range []string{"box", "other"} {
+		if _, err := b.Start(t.Context(), &taskapi.StartRequest{ID: id}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return root, other
+}

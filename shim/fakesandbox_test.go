@@ -1,0 +1,246 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+
+	"gvisor.dev/gvisor/pkg/unet"
+	"gvisor.dev/gvisor/pkg/urpc"
+
+	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/runsc"
+)
+
+// boot starts a sandbox whose memory holds a number.
+func (f *fakeRuntime) boot(memory int) error {
+	path := filepath.Join(f.root, "runsc-box.sock")
+	_ = os.Remove(path)
+	listener, err := unet.BindAndListen(path, false)
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	f.pids++
+	k := &containerManager{
+		fake: f, pid: 1<<22 + f.pids, memory: memory, died: make(chan struct{}), // beyond the kernel's highest pid
+		listener: listener, server: urpc.NewServer(), accepting: make(chan struct{}), signals: make(chan int32, 100),
+	}
+	f.exits[k.pid] = k.died
+	second := f.kernel != nil
+	f.kernel = k
+	f.mu.Unlock()
+	if second {
+		f.violated("a second sandbox was created beside one that runs")
+	}
+	k.server.Register(k)
+	go func() {
+		defer close(k.accepting)
+		for {
+			conn, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			k.server.StartHandling(conn)
+		}
+	}()
+	return nil
+}
+
+// running returns the sandbox that runs, or one that has died.
+func (f *fakeRuntime) running() *containerManager {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kernel == nil {
+		return &containerManager{fake: f, died: closedChannel}
+	}
+	return f.kernel
+}
+
+var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
+
+// endKernel ends the sandbox that runs, if one does.
+func (f *fakeRuntime) endKernel() {
+	f.mu.Lock()
+	k := f.kernel
+	f.kernel = nil
+	f.mu.Unlock()
+	if k != nil {
+		k.end()
+	}
+}
+
+// errDead fails a command whose sandbox has died.
+var errDead = errors.New("the sandbox has died")
+
+// checkpoint writes what a gofer in its seat would.
+func (k *containerManager) checkpoint(dir string) error {
+	k.mu.Lock()
+	text, frozen := []byte(strconv.Itoa(k.memory)), k.frozen
+	k.mu.Unlock()
+	if frozen == 0 {
+		k.fake.violated("a sandbox is saved that is not frozen")
+	}
+	if err := errors.Join(os.MkdirAll(local.ImageDir(dir), 0o700), os.MkdirAll(filepath.Join(dir, job.PartsDir), 0o700)); err != nil {
+		return err
+	}
+	for _, name := range local.ImageParts() {
+		path, err := local.ImagePath(dir, name)
+		if err != nil {
+			return err
+		}
+		note, err := json.Marshal(artifacts.Part{Name: name, Encoding: artifacts.Raw, Size: int64(len(text)), Digest: sha256.Sum256(text)})
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(os.WriteFile(path, text, 0o600), os.WriteFile(filepath.Join(dir, job.PartFile(name)), note, 0o600)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// savedNumber is what checkpoint wrote.
+func savedNumber(dir string) (int, error) {
+	path, err := local.ImagePath(dir, local.ImageParts()[0])
+	if err != nil {
+		return 0, err
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.Atoi(string(b))
+}
+
+// containerManager is the control server of a fake sandbox, under the name and
+// in the form of the real one's.
+type containerManager struct {
+	fake      *fakeRuntime
+	pid       int
+	died      chan struct{}
+	once      sync.Once
+	listener  *unet.ServerSocket
+	server    *urpc.Server
+	accepting chan struct{}
+
+	mu     sync.Mutex
+	frozen int
+	memory int
+	// signals gets every signal that was sent.
+	signals chan int32
+}
+
+// end is the death of the sandbox's process.
+func (k *containerManager) end() {
+	k.once.Do(func() {
+		close(k.died)
+		k.listener.Close()
+		<-k.accepting
+		k.server.Stop(0)
+	})
+}
+
+func (k *containerManager) Pause(_, _ *struct{}) error {
+	if _, fails := k.fake.begin("freeze"); fails {
+		return errors.New("cannot freeze")
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.frozen++
+	return nil
+}
+
+func (k *containerManager) Resume(_, _ *struct{}) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.frozen--
+	return nil
+}
+
+// saveArgs is the part of control.SaveOpts that the fake looks at.
+type saveArgs struct{ urpc.FilePayload }
+
+func (k *containerManager) Checkpoint(args *saveArgs, _ *struct{}) error {
+	for _, file := range args.Files {
+		file.Close()
+	}
+	f := k.fake
+	gate, fails := f.begin("checkpoint")
+	f.mu.Lock()
+	dir, sidecarDied := f.draft, f.sidecarDied
+	f.mu.Unlock()
+	if gate != nil {
+		f.reached <- "checkpoint"
+		select {
+		case <-gate:
+		case <-sidecarDied:
+			return errors.New("the side-car has died")
+		case <-k.died:
+			return errDead
+		}
+	}
+	if fails {
+		return errors.New("cannot be saved")
+	}
+	return k.checkpoint(dir)
+}
+
+func (k *containerManager) Wait(_ *string, _ *uint32) error {
+	<-k.died
+	return errors.New("the sandbox has died")
+}
+
+func (k *containerManager) Signal(args *struct {
+	CID        string
+	Signo, PID int32
+	Mode       int
+}, _ *struct{}) error {
+	k.signals <- args.Signo
+	if args.Signo == sigkill && args.CID == "box" {
+		go k.fake.endKernel()
+	}
+	return nil
+}
+
+func (k *containerManager) Processes(_ *string, out *[]runsc.ProcessInfo) error {
+	*out = []runsc.ProcessInfo{{PID: 1}}
+	return nil
+}
+
+func (k *containerManager) Event(_ *string, out *struct {
+	Event struct {
+		Data runsc.Stats `json:"data"`
+	} `json:"event"`
+}) error {
+	out.Event.Data.CPU.Usage.Total = 7
+	out.Event.Data.Memory.Usage.Usage = 4096
+	return nil
+}
+
+// add adds to the number in the sandbox's memory and returns what it is then;
+// false if nothing runs.
+func (f *fakeRuntime) add(n int) (int, bool) {
+	k := f.running()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	select {
+	case <-k.died:
+		return 0, false
+	default:
+	}
+	if k.frozen > 0 {
+		return 0, false
+	}
+	k.memory += n
+	return k.memory, true
+}

@@ -1,0 +1,131 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+
+	"github.com/containerd/errdefs"
+	"github.com/containerd/log"
+)
+
+// flights make one operation of equal requests that come while it is under way.
+// The zero value is ready to use.
+type flights[T any] struct {
+	mu      sync.Mutex
+	current *flight[T]
+}
+
+// A flight is one operation. It ends early when everybody who waits for its
+// answer has gone, and not before.
+type flight[T any] struct {
+	cancel context.CancelCauseFunc
+	// waiting counts the requests that are not answered yet.
+	waiting int
+	// answered is closed when value and err are set; ended when the operation is over.
+	answered, ended chan struct{}
+	value           T
+	err             error
+	once            sync.Once
+}
+
+func (f *flight[T]) answer(value T, err error) {
+	f.once.Do(func() {
+		f.value, f.err = value, err
+		close(f.answered)
+	})
+}
+
+// do runs the operation, or joins the one that is under way, and returns its
+// answer. run may call answer before it returns: then every request is answered
+// with that, the operation goes on with nobody waiting for it, and has to
+// report its own end. Its context ends with those who wait, and has the values
+// of the first.
+func (f *flights[T]) do(ctx context.Context, run func(ctx context.Context, answer func(T)) (T, error)) (T, error) {
+	f.mu.Lock()
+	now := f.current
+	if now == nil {
+		now = &flight[T]{answered: make(chan struct{}), ended: make(chan struct{})}
+		var runCtx context.Context
+		runCtx, now.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+		f.current = now
+		go f.fly(runCtx, now, run)
+	}
+	now.waiting++
+	f.mu.Unlock()
+
+	select {
+	case <-now.answered:
+	case <-ctx.Done():
+		if !f.leave(now, context.Cause(ctx)) {
+			var none T
+			return none, context.Cause(ctx)
+		}
+		// An operation that was given up is answered when it has cleared up.
+		<-now.answered
+	}
+	return now.value, now.err
+}
+
+// leave takes one request away from the operation, and says whether it was the
+// last: then the operation is given up because of cause.
+func (f *flights[T]) leave(now *flight[T], cause error) (last bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now.waiting--
+	select {
+	case <-now.answered:
+		return true
+	default:
+	}
+	if now.waiting > 0 {
+		return false
+	}
+	now.cancel(cause)
+	// Who comes next gets an operation of its own; it waits for its turn.
+	if f.current == now {
+		f.current = nil
+	}
+	return true
+}
+
+func (f *flights[T]) fly(ctx context.Context, now *flight[T], run func(context.Context, func(T)) (T, error)) {
+	defer close(now.ended)
+	defer now.cancel(nil)
+	value, err := recovered(ctx, func() (T, error) {
+		return run(ctx, func(early T) { now.answer(early, nil) })
+	})
+	f.mu.Lock()
+	if f.current == now {
+		f.current = nil
+	}
+	f.mu.Unlock()
+	now.answer(value, err)
+}
+
+// underWay returns a channel that is closed when the operation under way is
+// over, or nil if there is none.
+func (f *flights[T]) underWay() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
+		return nil
+	}
+	return f.current.ended
+}
+
+// recovered calls f. A panic fails the one call that caused it: the sandbox is
+// somebody's, and ends with this process.
+func recovered[T any](ctx context.Context, f func() (T, error)) (value T, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			log.G(ctx).WithField("stack", string(debug.Stack())).Errorf("panic: %v", p)
+			err = fmt.Errorf("%v: %w", p, errdefs.ErrInternal)
+		}
+	}()
+	return f()
+}
