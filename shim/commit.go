@@ -19,6 +19,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/gofer"
 	"github.com/ateom/ateom/shim/hook"
 )
@@ -89,11 +90,20 @@ func (s *sandbox) resolveStore(name string) (job.Store, error) {
 	if strings.Contains(name, "://") {
 		return job.Store{URL: name}, nil
 	}
-	found, st, err := s.cfg.Store(name)
+	found, st, err := s.store(name)
 	if err != nil {
 		return job.Store{}, err
 	}
 	return st.Open(found)
+}
+
+// store returns a store that is named in the sandbox's behalf. A pod's is its
+// namespace's part.
+func (s *sandbox) store(name string) (string, config.Store, error) {
+	if s.cri && !strings.Contains(name, "/") { // with one, somebody on the node says which part
+		return s.cfg.PodStore(name, s.pod.Namespace)
+	}
+	return s.cfg.Store(name)
 }
 
 // A commitResult is a Commit that is safe in its store.

@@ -62,11 +62,6 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 
-	if decl.store != "" {
-		if _, _, err := sb.cfg.Store(decl.store); err != nil {
-			return nil, fmt.Errorf("annotation %s: %w", annotationStore, err)
-		}
-	}
 	c := &container{
 		id: r.GetID(), bundle: r.GetBundle(), rootfs: filepath.Join(r.GetBundle(), "rootfs"),
 		spec: spec, decl: decl, name: containerName(spec, r.GetID()),
@@ -77,6 +72,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if first {
 		if err := sb.settlePod(spec, decl); err != nil {
 			return nil, err
+		}
+		if _, _, err := sb.store(decl.store); decl.store != "" && err != nil {
+			return nil, fmt.Errorf("annotation %s: %w", annotationStore, err)
 		}
 		if err := sb.chooseOrigin(ctx, c, r.GetCheckpoint()); err != nil {
 			return nil, err

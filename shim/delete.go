@@ -87,6 +87,7 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 
 // cleanUp removes everything that the sandbox had on the node but its volumes.
 func (s *sandbox) cleanUp() error {
+	s.standDown()
 	s.mu.Lock()
 	paused, origin := s.paused, s.origin
 	s.paused, s.origin = nil, nil

@@ -143,6 +143,7 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 			}
 		}
 		sb.endLife()
+		sb.standDown()
 	}
 	if !c.isRoot(sb) && sb.machine.state() == Paused {
 		sb.incomplete = c.id

@@ -72,6 +72,9 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	if id != "" && c.decl.store == "" && checkpoint == "" && c.decl.golden == "" {
 		snap, err := s.local.Get(id)
 		if err == nil {
+			if err := s.mayRead(snap.Manifest); err != nil {
+				return err
+			}
 			s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, release: s.use(id)}
 			return s.checkOrigin(ctx, c.spec)
 		}
@@ -102,7 +105,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 			return fmt.Errorf("start from checkpoint %s: %w: %w", checkpoint, err, errdefs.ErrInvalidArgument)
 		}
 	} else {
-		name, st, err := s.cfg.Store(c.decl.store)
+		name, st, err := s.store(c.decl.store)
 		if err != nil {
 			return fmt.Errorf("start from snapshot %s: %w", id, err)
 		}

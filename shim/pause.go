@@ -141,6 +141,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 	// From here on the snapshot is the sandbox.
 	s.free(context.WithoutCancel(ctx), sb, snap, thaw)
 	clock.mark("free")
+	sb.standIn(ctx)
 	if err := sb.machine.move(Paused, Pausing); err != nil {
 		return nil, err
 	}

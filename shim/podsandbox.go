@@ -78,3 +78,12 @@ func (s *sandbox) noteAsleep(ctx context.Context, id artifacts.ID) {
 		log.G(ctx).WithError(err).Warn("note what the pod sleeps in")
 	}
 }
+
+// mayRead refuses a pod a snapshot of the node's own store that another
+// namespace has made. The node wrote its manifest itself.
+func (s *sandbox) mayRead(m *artifacts.Manifest) error {
+	if s.cri && (m.Sandbox.Pod == nil || m.Sandbox.Pod.Namespace != s.pod.Namespace) {
+		return fmt.Errorf("snapshot %s on this node: %w", m.ID, errdefs.ErrNotFound) // not even that it is there
+	}
+	return nil
+}

@@ -28,6 +28,7 @@ import (
 	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
+	"github.com/ateom/ateom/shim/standin"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -88,6 +89,8 @@ type sandbox struct {
 	// incomplete names a container that was killed while the sandbox was paused:
 	// the image holds one that nobody has any more. Guarded by verb.
 	incomplete string
+	// standin answers kubelet's probes while a pod is paused.
+	standin *standin.Standin
 	// inUse counts who reads a local snapshot; a snapshot in doomed is removed
 	// when nobody does.
 	inUse  map[artifacts.ID]int

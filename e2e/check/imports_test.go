@@ -46,6 +46,7 @@ var rules = []rule{
 	{"shim/readiness", []string{"shim/annotation"}},
 	{"shim/reap", nil},
 	{"shim/sandboxid", nil},
+	{"shim/standin", nil},
 	{"shim/stdio", nil},
 	{"shim/pod", []string{"artifacts"}},
 	{"shim/volumes", []string{"artifacts"}},
@@ -60,6 +61,8 @@ var rules = []rule{
 	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "shim/config", "shim/journal", "shim/roster"}},
 	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
 	{"cmd/ateom-gofer", []string{"artifacts/..."}},
+	{"cmd/installer/...", []string{"cmd/installer/..."}},
+	{"cmd/kubectl-ateom/...", []string{"cmd/ctr-ateom/view", "cmd/kubectl-ateom/..."}},
 	{"cmd/checkpointgofer", []string{"artifacts/seat"}},
 	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "proto/...", "shim/config", "shim/sandboxid"}},
 

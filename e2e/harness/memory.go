@@ -6,6 +6,7 @@ package harness
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,6 +50,21 @@ func (task *Task) MemoryUsage(t testing.TB) int64 {
 	return task.memoryFile(t, "memory.usage_in_bytes", "memory.current")
 }
 
+// CgroupMemory returns what is charged to a cgroup below one of MakeCgroup, in
+// bytes. The path's elements are patterns of which one cgroup is left.
+func CgroupMemory(name string, path ...string) (int64, error) {
+	path = append([]string{here.word + "-" + name}, path...)
+	pattern := filepath.Join(append([]string{cgroupRoot}, append(path, "memory.current")...)...)
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory")); err == nil {
+		pattern = filepath.Join(append([]string{cgroupRoot, "memory"}, append(path, "memory.usage_in_bytes")...)...)
+	}
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) != 1 {
+		return 0, fmt.Errorf("find cgroup %s: %q, %v", pattern, found, err)
+	}
+	return readNumber(found[0])
+}
+
 // memoryFile reads a number from the task's memory cgroup, of version 1 or 2.
 func (task *Task) memoryFile(t testing.TB, v1, v2 string) int64 {
 	t.Helper()
@@ -56,16 +72,17 @@ func (task *Task) memoryFile(t testing.TB, v1, v2 string) int64 {
 	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory")); err == nil {
 		path = filepath.Join(cgroupRoot, "memory", task.Node.Namespace, task.ID, v1)
 	}
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return 0
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	n, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-	if err != nil {
+	n, err := readNumber(path)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Fatal(err)
 	}
 	return n
+}
+
+func readNumber(path string) (int64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
 }

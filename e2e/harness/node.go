@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -278,6 +279,21 @@ func (n *Node) Close() error {
 
 // LogPath is containerd's log, which has the shims' too.
 func (n *Node) LogPath() string { return filepath.Join(n.Dir, "containerd.log") }
+
+// Warnings returns the last lines of that log that are not about the ordinary.
+func (n *Node) Warnings() string {
+	b, err := os.ReadFile(n.LogPath())
+	if err != nil {
+		return err.Error()
+	}
+	var lines []string
+	for line := range strings.Lines(string(b)) {
+		if strings.Contains(line, "level=warn") || strings.Contains(line, "level=error") {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines[max(0, len(lines)-20):], "")
+}
 
 // LastLog returns the end of that log.
 func (n *Node) LastLog() []byte {

@@ -6,6 +6,8 @@ package k8s
 import (
 	"encoding/json"
 	"fmt"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -227,4 +229,31 @@ func (p *pod) ask(t *testing.T) state {
 	url := fmt.Sprintf("http://%s:8080/state", p.status(t).Status.PodIP)
 	harness.Eventually(t, func() error { return cluster.GetJSON(url, &s) })
 	return s
+}
+
+// probeCount is a line of kubelet's metrics.
+var probeCount = regexp.MustCompile(`(?m)^prober_probe_total\{container="([^"]*)",.*pod="([^"]*)",.*probe_type="Liveness",.*\} (\d+)$`)
+
+// probes returns how often kubelet has probed the liveness of the pod's
+// containers, with whatever result; nothing while it does not serve yet.
+func (p *pod) probes(t *testing.T) map[string]int {
+	t.Helper()
+	counts := map[string]int{}
+	metrics := p.Try(t, "get", "--raw", "/api/v1/nodes/node/proxy/metrics/probes").Stdout
+	for _, m := range probeCount.FindAllStringSubmatch(metrics, -1) {
+		if n, err := strconv.Atoi(m[3]); err == nil && m[2] == p.name {
+			counts[m[1]] += n
+		}
+	}
+	return counts
+}
+
+// memory returns what is charged to the pod's cgroup, in bytes.
+func (p *pod) memory(t *testing.T) int64 {
+	t.Helper()
+	n, err := harness.CgroupMemory("kube", "kubepods", "*", "pod"+p.status(t).Metadata.UID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
 }

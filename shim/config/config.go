@@ -82,6 +82,12 @@ type Store struct {
 	// KeyFile holds the age secret key that everything in the store is
 	// encrypted with; empty means that nothing is. Losing it loses the data.
 	KeyFile string `toml:"key-file"`
+	// Namespaces are those of Kubernetes whose pods may use the store; none
+	// means all.
+	Namespaces []string `toml:"namespaces"`
+	// Shared lets pods of all these namespaces see each other's snapshots. By
+	// default each namespace has a part of the store for itself.
+	Shared bool `toml:"shared"`
 }
 
 // Default returns the configuration that an empty file means.
@@ -193,6 +199,9 @@ func (c *Config) resolve() error {
 		if u, err := url.Parse(s.URL); err != nil || u.Scheme == "" {
 			return fmt.Errorf("stores.%s.url: want a URL such as s3://bucket or file:///directory: %w", name, errdefs.ErrInvalidArgument)
 		}
+		if err := s.checkNamespaces(); err != nil {
+			return fmt.Errorf("stores.%s: %w: %w", name, err, errdefs.ErrInvalidArgument)
+		}
 	}
 	if _, ok := c.Stores[c.DefaultStore]; c.DefaultStore != "" && !ok {
 		return fmt.Errorf("default-store: there is no store %q: %w", c.DefaultStore, errdefs.ErrInvalidArgument)
@@ -200,9 +209,25 @@ func (c *Config) resolve() error {
 	return nil
 }
 
-// Store returns the store of that name; an empty name means the default one.
-// A URL is not a name.
+// Store returns the store of that name, for somebody who operates the node; an
+// empty name means the default one, and NAME/NAMESPACE the part of a store that
+// belongs to the pods of a Kubernetes namespace. A URL is not a name.
 func (c *Config) Store(name string) (string, Store, error) {
+	if name, namespace, ok := strings.Cut(name, "/"); ok && !strings.Contains(name, ":") {
+		name, s, err := c.find(name)
+		if err != nil {
+			return "", Store{}, err
+		}
+		return s.of(name, namespace)
+	}
+	name, s, err := c.find(name)
+	if err == nil && s.isMarked() {
+		err = fmt.Errorf("store %s holds nothing but parts of Kubernetes namespaces; name one as %s/NAMESPACE: %w", name, name, errdefs.ErrInvalidArgument)
+	}
+	return name, s, err
+}
+
+func (c *Config) find(name string) (string, Store, error) {
 	if name == "" {
 		name = c.DefaultStore
 	}

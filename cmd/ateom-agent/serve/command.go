@@ -24,6 +24,7 @@ func Command(version string) *cli.Command {
 				EnvVars: []string{config.PathEnv},
 			},
 			&cli.StringFlag{Name: "listen", Value: DefaultListen, Usage: "`ADDRESS` to serve on: HOST:PORT, or unix:///PATH"},
+			&cli.StringFlag{Name: "verbs", Usage: "let whoever reaches " + DefaultVerbsListen + " pause, commit and resume pods, by this `PATH` of ctr-ateom"},
 		},
 		Action: func(c *cli.Context) error {
 			cfg, err := config.Load(c.String("config"), "")
@@ -31,7 +32,7 @@ func Command(version string) *cli.Command {
 				return err
 			}
 			return Serve(c.Context, Options{
-				Config: cfg, Listen: c.String("listen"), Version: version,
+				Config: cfg, Listen: c.String("listen"), Verbs: c.String("verbs"), VerbsListen: DefaultVerbsListen, Version: version,
 				Serving: func(a net.Addr) { fmt.Fprintf(c.App.ErrWriter, "ateom-agent: serving on %s\n", a) },
 			})
 		},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/ateom/ateom/cmd/ateom-agent/metrics"
 	"github.com/ateom/ateom/cmd/ateom-agent/traces"
+	"github.com/ateom/ateom/cmd/ateom-agent/verbs"
 	"github.com/ateom/ateom/shim/config"
 )
 
@@ -27,6 +28,11 @@ import (
 // only, since metrics name nobody but say a lot. 9464 is the port that
 // OpenTelemetry reserves for what Prometheus scrapes.
 const DefaultListen = "127.0.0.1:9464"
+
+// DefaultVerbsListen is where verbs are served. It must be an address that only
+// those reach who may: in a pod, its own loopback, where the API server's port
+// forwarding ends, which it grants by RBAC.
+const DefaultVerbsListen = "127.0.0.1:9465"
 
 // Limits of the HTTP server. A scrape reads some kilobytes.
 const (
@@ -41,6 +47,10 @@ type Options struct {
 	Config *config.Config
 	// Listen is HOST:PORT, or unix:///PATH of a socket to be made.
 	Listen string
+	// Verbs is the path of ctr-ateom, to let those who reach VerbsListen pause,
+	// commit and resume pods; empty: nobody may.
+	Verbs       string
+	VerbsListen string
 	// Version of the program, for its own metrics.
 	Version string
 	// Serving is called with the address when it can be connected to; may be nil.
@@ -69,15 +79,30 @@ func Serve(ctx context.Context, o Options) (err error) {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: handler(o.Config.RunDir, registry, f), ReadHeaderTimeout: headerLimit, WriteTimeout: answerLimit}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return f.run(ctx) })
+	run(ctx, g, listener, handler(o.Config.RunDir, registry, f))
+	if o.Verbs != "" {
+		l, err := listen(o.VerbsListen)
+		if err != nil {
+			return errors.Join(err, listener.Close())
+		}
+		mux := http.NewServeMux()
+		(&verbs.Handler{Program: o.Verbs, DefaultStore: o.Config.DefaultStore}).Register(mux)
+		run(ctx, g, l, mux)
+	}
 	if o.Serving != nil {
 		o.Serving(listener.Addr())
 	}
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return f.run(ctx) })
+	return g.Wait()
+}
+
+// run serves a listener until ctx ends.
+func run(ctx context.Context, g *errgroup.Group, l net.Listener, h http.Handler) {
+	server := &http.Server{Handler: h, ReadHeaderTimeout: headerLimit, WriteTimeout: answerLimit}
 	g.Go(func() error {
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			return fmt.Errorf("serve %s: %w", o.Listen, err)
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve %s: %w", l.Addr(), err)
 		}
 		return nil
 	})
@@ -90,7 +115,6 @@ func Serve(ctx context.Context, o Options) (err error) {
 		}
 		return nil
 	})
-	return g.Wait()
 }
 
 // handler answers requests.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"testing"
 )
 
 // Addresses of the control plane, on the loopback of the tests' own network
@@ -68,6 +69,18 @@ func (k *Cluster) startControlPlane() error {
 		}
 	}
 	return nil
+}
+
+// MakeNamespace makes a namespace in which pods can be made, if it is not there.
+// It stays.
+func (k *Cluster) MakeNamespace(t testing.TB, name string) {
+	t.Helper()
+	if k.try("get", "configmap", "-n", name, "kube-root-ca.crt") == nil {
+		return
+	}
+	if err := k.makeNamespace(name); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // makeNamespace makes a namespace, if it is not there, and in it the things

@@ -80,6 +80,6 @@ func (k *Cluster) Logs() string {
 	for _, d := range []*daemon{k.apiserver, k.kubelet} {
 		fmt.Fprintf(&b, "%s:\n%s\n", d.name, d.tail())
 	}
-	fmt.Fprintf(&b, "containerd:\n%s\n", k.Node.LastLog())
+	fmt.Fprintf(&b, "containerd and shims:\n%s\n", k.Node.Warnings())
 	return b.String()
 }

@@ -1,0 +1,186 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/containerd/errdefs"
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Names of containerd's plugin for Kubernetes in its configuration: version 3,
+// which containerd 2 introduced, and version 2, which 1.x has.
+const (
+	criPlugin3 = "io.containerd.cri.v1.runtime"
+	criPlugin2 = "io.containerd.grpc.v1.cri"
+)
+
+// handler is what RuntimeClasses call the runtime.
+const handler = "ateom"
+
+type table = map[string]any
+
+// dropIn returns a configuration file that adds the runtime to what the main
+// file and those that it imports say.
+//
+// containerd 1.x takes a plugin's section from the last file that has one,
+// instead of merging them: there the drop-in repeats the section in force.
+func dropIn(root, main string, shim string) ([]byte, error) {
+	config, err := readTOML(filepath.Join(root, main))
+	if err != nil {
+		return nil, err
+	}
+	version := versionOf(config)
+	runtime := table{
+		"runtime_type": "io.containerd.ateom.v1", "runtime_path": shim, "pod_annotations": []string{"ateom.dev/*"},
+	}
+	plugin := table{}
+	name := criPlugin3
+	if version < 3 {
+		name = criPlugin2
+		if plugin, err = section(root, main, config); err != nil {
+			return nil, err
+		}
+	}
+	runtimes := subtable(subtable(plugin, "containerd"), "runtimes")
+	runtimes[handler] = runtime
+	b, err := toml.Marshal(table{"version": version, "plugins": table{name: plugin}})
+	if err != nil {
+		return nil, fmt.Errorf("encode drop-in: %w", err)
+	}
+	return append([]byte("# Written by ateom's installer, which replaces it.\n"), b...), nil
+}
+
+// versionOf is the version that a configuration says it has; 1 is what a file
+// without one has, which containerd 1.x reads as 2 for plugins' full names.
+func versionOf(config table) int64 {
+	if v, ok := config["version"].(int64); ok {
+		return v
+	}
+	return 2
+}
+
+// section returns the CRI plugin's section that containerd 1.x goes by, without ours.
+func section(root, main string, config table) (table, error) {
+	found := table{}
+	take := func(c table) {
+		plugins, _ := c["plugins"].(table)
+		if s, ok := plugins[criPlugin2].(table); ok {
+			found = s
+		}
+	}
+	take(config)
+	for _, pattern := range imports(config) {
+		if !filepath.IsAbs(pattern) {
+			pattern = filepath.Join(filepath.Dir(main), pattern)
+		}
+		paths, err := filepath.Glob(filepath.Join(root, pattern))
+		if err != nil {
+			return nil, fmt.Errorf("import %s: %w", pattern, err)
+		}
+		for _, path := range paths {
+			if filepath.Base(path) == dropInName {
+				continue
+			}
+			c, err := readTOML(path)
+			if err != nil {
+				return nil, err
+			}
+			take(c)
+		}
+	}
+	return found, nil
+}
+
+// subtable returns the table under a key, which it makes if need be.
+func subtable(t table, key string) table {
+	sub, ok := t[key].(table)
+	if !ok {
+		sub = table{}
+	} else {
+		sub = maps.Clone(sub)
+	}
+	t[key] = sub
+	return sub
+}
+
+func imports(config table) []string {
+	var patterns []string
+	list, _ := config["imports"].([]any)
+	for _, v := range list {
+		if s, ok := v.(string); ok {
+			patterns = append(patterns, s)
+		}
+	}
+	return patterns
+}
+
+func readTOML(path string) (table, error) {
+	b, err := os.ReadFile(path)
+	if os.IsNotExist(err) {
+		return table{}, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read containerd's configuration: %w", err)
+	}
+	config := table{}
+	if err := toml.Unmarshal(b, &config); err != nil {
+		return nil, fmt.Errorf("read containerd's configuration %s: %w", path, err)
+	}
+	return config, nil
+}
+
+var (
+	importsLine = regexp.MustCompile(`(?m)^imports[ \t]*=[ \t]*\[`)
+	tableLine   = regexp.MustCompile(`(?m)^[ \t]*\[`)
+	versionLine = regexp.MustCompile(`(?m)^version[ \t]*=.*\n`)
+)
+
+// withImport returns the text of a main configuration that imports path, and
+// as it is if it does already. Comments and order stay as they are.
+func withImport(text, path string) (string, error) {
+	config := table{}
+	if err := toml.Unmarshal([]byte(text), &config); err != nil {
+		return "", fmt.Errorf("read containerd's configuration: %w", err)
+	}
+	if slices.ContainsFunc(imports(config), func(pattern string) bool {
+		matched, err := filepath.Match(pattern, path)
+		return err == nil && matched
+	}) {
+		return text, nil
+	}
+	top := len(text)
+	if first := tableLine.FindStringIndex(text); first != nil {
+		top = first[0]
+	}
+	out := text
+	if at := importsLine.FindStringIndex(text[:top]); at != nil {
+		rest := strings.TrimLeft(text[at[1]:], " \t\n")
+		comma := ", "
+		if strings.HasPrefix(rest, "]") {
+			comma = ""
+		}
+		out = text[:at[1]] + fmt.Sprintf("%q%s", path, comma) + strings.TrimLeft(text[at[1]:], " \t")
+	} else {
+		at := 0
+		if v := versionLine.FindStringIndex(text[:top]); v != nil {
+			at = v[1]
+		}
+		out = text[:at] + fmt.Sprintf("imports = [%q]\n", path) + text[at:]
+	}
+	// Whatever the text looked like, the result must say what was meant.
+	again := table{}
+	if err := toml.Unmarshal([]byte(out), &again); err != nil || !slices.Contains(imports(again), path) {
+		return "", fmt.Errorf("add an import to containerd's configuration: its text is not understood; add %q to its imports by hand: %w",
+			path, errdefs.ErrFailedPrecondition)
+	}
+	return out, nil
+}

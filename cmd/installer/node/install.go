@@ -1,0 +1,177 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Places on the node, below Root.
+const (
+	// DefaultDir holds the programs and the journal.
+	DefaultDir = "/opt/ateom"
+	// ConfigPath is ateom's own configuration.
+	ConfigPath = "/etc/ateom/config.toml"
+
+	journalName = "journal.json"
+	dropInName  = "ateom.toml"
+)
+
+// Options say what is installed, and where.
+type Options struct {
+	// Root of the node's file system: "/", or where a pod has it mounted.
+	Root string
+	// Source is the directory of programs that is copied.
+	Source string
+	// Dir on the node holds the programs and the journal.
+	Dir string
+	// Config is the content of ateom's configuration; nil leaves what is there.
+	Config []byte
+	// Containerd is the path of containerd's main configuration on the node.
+	Containerd string
+	// DropIn is where our addition to it goes; empty is conf.d/ beside it.
+	DropIn string
+	// Restart restarts containerd and returns when it serves again.
+	Restart func(context.Context) error
+	// Log gets a line for each thing that is done.
+	Log io.Writer
+}
+
+func (o *Options) logf(format string, args ...any) { fmt.Fprintf(o.Log, format+"\n", args...) }
+
+func (o *Options) journal() (*journal, error) {
+	return openJournal(o.Root, filepath.Join(o.Dir, journalName))
+}
+
+// Install makes the node one that runs the runtime; what is there already in
+// that form is left alone. If containerd does not come up with its new
+// configuration, everything is as before when Install returns.
+func Install(ctx context.Context, o Options) error {
+	j, err := o.journal()
+	if err != nil {
+		return err
+	}
+	fresh := len(j.Entries) == 0
+	restart, err := o.write(j)
+	if err == nil {
+		err = j.save()
+	}
+	if err == nil && restart {
+		o.logf("restarting containerd: its configuration has changed")
+		err = o.Restart(ctx)
+	}
+	if err == nil {
+		return nil
+	}
+	if !fresh {
+		return fmt.Errorf("install: %w; an earlier installation is in place: uninstall it to go back to before", err)
+	}
+	_, undone := j.undo()
+	if restart {
+		undone = errors.Join(undone, o.Restart(context.WithoutCancel(ctx)))
+	}
+	if undone != nil {
+		return fmt.Errorf("install: %w; and going back failed: %w", err, undone)
+	}
+	return fmt.Errorf("install; the node is as it was: %w", err)
+}
+
+// write writes all files and says whether containerd must be restarted.
+func (o *Options) write(j *journal) (restart bool, err error) {
+	bin := filepath.Join(o.Dir, "bin")
+	if err := j.mkdir(bin); err != nil {
+		return false, err
+	}
+	if err := o.copyPrograms(j, bin); err != nil {
+		return false, err
+	}
+	if o.Config != nil {
+		changed, err := j.write(ConfigPath, o.Config, 0o600)
+		if err != nil {
+			return false, err
+		}
+		if changed {
+			o.logf("wrote %s", ConfigPath)
+		}
+	}
+	path := o.DropIn
+	if path == "" {
+		path = filepath.Join(filepath.Dir(o.Containerd), "conf.d", dropInName)
+	}
+	text, err := dropIn(o.Root, o.Containerd, filepath.Join(bin, "containerd-shim-ateom-v1"))
+	if err != nil {
+		return false, err
+	}
+	changed, err := j.write(path, text, 0o644)
+	if err != nil {
+		return false, err
+	}
+	if changed {
+		o.logf("wrote %s", path)
+	}
+	main, err := os.ReadFile(j.at(o.Containerd))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return changed, fmt.Errorf("read containerd's configuration: %w", err)
+	}
+	imported, err := withImport(string(main), path)
+	if err != nil {
+		return changed, err
+	}
+	added, err := j.write(o.Containerd, []byte(imported), 0o644)
+	if added {
+		o.logf("added the import to %s", o.Containerd)
+	}
+	return changed || added, err
+}
+
+// copyPrograms copies a tree of programs; what a link points to is copied.
+func (o *Options) copyPrograms(j *journal, to string) error {
+	return filepath.WalkDir(o.Source, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return fmt.Errorf("copy programs: %w", err)
+		}
+		fi, err := os.Stat(path)
+		if err != nil || !fi.Mode().IsRegular() {
+			return err
+		}
+		rel, err := filepath.Rel(o.Source, path)
+		if err != nil {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		changed, err := j.write(filepath.Join(to, rel), content, 0o755)
+		if changed && err == nil {
+			o.logf("wrote %s", filepath.Join(to, rel))
+		}
+		return err
+	})
+}
+
+// Uninstall makes the node what it was before the first Install. Files that
+// somebody has changed since stay, and are named in the error.
+func Uninstall(ctx context.Context, o Options) error {
+	j, err := o.journal()
+	if err != nil {
+		return err
+	}
+	if len(j.Entries) == 0 {
+		o.logf("nothing is installed")
+		return nil
+	}
+	kept, err := j.undo()
+	err = errors.Join(err, o.Restart(ctx))
+	if len(kept) > 0 {
+		err = errors.Join(err, fmt.Errorf("uninstall: these were changed by somebody else and are still there: %q", kept))
+	}
+	return err
+}

@@ -1,0 +1,166 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+)
+
+// A journal notes each change of a file system before it is made, so that all
+// of them can be undone, now or by a later process.
+type journal struct {
+	root string // of the node's file system
+	path string // of the journal, below root
+	// Entries are in the order in which they were first made.
+	Entries []*entry `json:"entries"`
+}
+
+// An entry is one file or directory.
+type entry struct {
+	Path string `json:"path"`
+	// Dir says that it is a directory that was not there.
+	Dir bool `json:"dir,omitempty"`
+	// Before is what the file was, nil if there was none; Mode its permissions.
+	Before []byte      `json:"before"`
+	Mode   fs.FileMode `json:"mode,omitempty"`
+	// After is the SHA-256 of what was written.
+	After string `json:"after,omitempty"`
+}
+
+func openJournal(root, path string) (*journal, error) {
+	j := &journal{root: root, path: path}
+	b, err := os.ReadFile(j.at(path))
+	if errors.Is(err, fs.ErrNotExist) {
+		return j, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read journal: %w", err)
+	}
+	if err := json.Unmarshal(b, j); err != nil {
+		return nil, fmt.Errorf("read journal %s: %w", j.at(path), err)
+	}
+	return j, nil
+}
+
+func (j *journal) at(path string) string { return filepath.Join(j.root, path) }
+
+func (j *journal) save() error {
+	b, err := json.Marshal(j)
+	if err != nil {
+		return err
+	}
+	return replace(j.at(j.path), b, 0o600)
+}
+
+// mkdir makes a directory and its parents.
+func (j *journal) mkdir(path string) error {
+	if _, err := os.Stat(j.at(path)); err == nil {
+		return nil
+	}
+	if err := j.mkdir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	// The journal itself lies in the first directory that is made.
+	if err := os.Mkdir(j.at(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	j.Entries = append(j.Entries, &entry{Path: path, Dir: true})
+	return nil
+}
+
+// write makes a file what content says, and reports whether it was anything else.
+func (j *journal) write(path string, content []byte, mode fs.FileMode) (changed bool, err error) {
+	before, err := os.ReadFile(j.at(path))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		before = nil
+	case err != nil:
+		return false, fmt.Errorf("read what is there: %w", err)
+	case bytes.Equal(before, content):
+		return false, nil
+	}
+	if err := j.mkdir(filepath.Dir(path)); err != nil {
+		return false, err
+	}
+	i := slices.IndexFunc(j.Entries, func(e *entry) bool { return e.Path == path && !e.Dir })
+	if i < 0 {
+		e := &entry{Path: path, Before: before}
+		if fi, err := os.Stat(j.at(path)); err == nil {
+			e.Mode = fi.Mode().Perm()
+			if before == nil {
+				e.Before = []byte{}
+			}
+		}
+		j.Entries = append(j.Entries, e)
+		i = len(j.Entries) - 1
+	}
+	j.Entries[i].After = digest(content)
+	if err := j.save(); err != nil {
+		return false, err
+	}
+	return true, replace(j.at(path), content, mode)
+}
+
+// undo makes every file what it was, but for those that are no longer what was
+// written, which it returns. The journal is gone afterwards, with directories
+// that nobody else uses.
+func (j *journal) undo() (kept []string, err error) {
+	var errs []error
+	if err := os.Remove(j.at(j.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, err)
+	}
+	for _, e := range slices.Backward(j.Entries) {
+		if e.Dir {
+			_ = os.Remove(j.at(e.Path)) // others' files keep it
+			continue
+		}
+		now, err := os.ReadFile(j.at(e.Path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist) && e.Before == nil:
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, err)
+		case digest(now) != e.After && !bytes.Equal(now, e.Before):
+			kept = append(kept, e.Path)
+		case e.Before == nil:
+			errs = append(errs, os.Remove(j.at(e.Path)))
+		default:
+			errs = append(errs, replace(j.at(e.Path), e.Before, e.Mode))
+		}
+	}
+	return kept, errors.Join(errs...)
+}
+
+func digest(b []byte) string {
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])
+}
+
+// replace writes a file in one step, durably. A program that runs is replaced,
+// not written into.
+func replace(path string, content []byte, mode fs.FileMode) (err error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".ateom-")
+	if err != nil {
+		return fmt.Errorf("write %s: %w", path, err)
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(f.Name())
+			err = fmt.Errorf("write %s: %w", path, err)
+		}
+	}()
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}

@@ -1,0 +1,82 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// serveLimit is how long containerd may take to serve again; pullLimit of a busy
+// node's start, with many containers to look at, is seconds.
+const serveLimit = 90 * time.Second
+
+// RestartBy returns a function for Options.Restart: it runs a command in the
+// mount namespace of the node's first process, if that is to be entered, and waits
+// until containerd's socket (a path as this process sees it) is served.
+func RestartBy(command []string, enter bool, socket string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, serveLimit)
+		defer cancel()
+		if err := run(ctx, command, enter); err != nil {
+			return fmt.Errorf("restart containerd: %w", err)
+		}
+		var d net.Dialer
+		for {
+			conn, err := d.DialContext(ctx, "unix", socket)
+			if err == nil {
+				return conn.Close()
+			}
+			select {
+			case <-time.After(50 * time.Millisecond):
+			case <-ctx.Done():
+				return fmt.Errorf("wait for containerd at %s: %w", socket, errors.Join(ctx.Err(), err))
+			}
+		}
+	}
+}
+
+// run runs a command, in the mount namespace of process 1 if enter says so.
+func run(ctx context.Context, command []string, enter bool) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
+		if enter {
+			if err := enterMounts("/proc/1/ns/mnt"); err != nil {
+				done <- err
+				return
+			}
+		}
+		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("run %q: %w: %s", command, err, out)
+		}
+		done <- err
+	}()
+	return <-done
+}
+
+// enterMounts moves this thread into a mount namespace.
+func enterMounts(path string) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("enter the node's mount namespace (hostPID is needed): %w", err)
+	}
+	defer ns.Close()
+	if err := unix.Unshare(unix.CLONE_FS); err != nil {
+		return fmt.Errorf("enter the node's mount namespace: %w", err)
+	}
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNS); err != nil {
+		return fmt.Errorf("enter the node's mount namespace: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,43 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+
+	"github.com/containerd/log"
+
+	"github.com/ateom/ateom/shim/standin"
+)
+
+// standIn puts a paused pod's addresses back into its network namespace and
+// answers kubelet's probes there. A pod whose probes fail is better off than one
+// that cannot be paused, so that nothing here fails a pause. Outside of
+// Kubernetes nobody probes.
+func (s *sandbox) standIn(ctx context.Context) {
+	if !s.cri || s.network == nil {
+		return
+	}
+	if err := s.network.Apply(s.netns); err != nil {
+		log.G(ctx).WithError(err).Warn("give the paused pod its addresses")
+	}
+	in, err := standin.Open(s.netns)
+	if err != nil {
+		log.G(ctx).WithError(err).Warn("answer probes for the paused pod")
+	}
+	s.mu.Lock()
+	s.standin = in
+	s.mu.Unlock()
+}
+
+// standDown ends the stand-in, if there is one.
+func (s *sandbox) standDown() {
+	s.mu.Lock()
+	in := s.standin
+	s.standin = nil
+	s.mu.Unlock()
+	if in != nil {
+		in.Close()
+	}
+}

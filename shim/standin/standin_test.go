@@ -1,0 +1,165 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package standin
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"go.uber.org/goleak"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/health/grpc_health_v1"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// open stands in in a network namespace of the test's own, and returns a
+// function that connects to a port there.
+func open(t *testing.T) (s *Standin, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "ns")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	inThread(t, func() error {
+		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
+			return err
+		}
+		lo, err := netlink.LinkByName("lo")
+		if err != nil {
+			return err
+		}
+		return errors.Join(netlink.LinkSetUp(lo), unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""))
+	})
+	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
+	s, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s, func(_ context.Context, network, address string) (conn net.Conn, err error) {
+		inThread(t, func() error {
+			ns, e := os.Open(path)
+			if e != nil {
+				return e
+			}
+			defer ns.Close()
+			if e := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); e != nil {
+				return e
+			}
+			conn, err = net.Dial("tcp", address)
+			return nil
+		})
+		return conn, err
+	}
+}
+
+// inThread runs f on a thread that ends with it.
+func inThread(t *testing.T, f func() error) {
+	t.Helper()
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		done <- f()
+	}()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
+
+func get(t *testing.T, dial dialFunc, url, agent string) (int, string) {
+	t.Helper()
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("User-Agent", agent)
+	c := http.Client{Transport: &http.Transport{
+		DialContext: dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // as kubelet does
+	}}
+	resp, err := c.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, string(body)
+}
+
+func TestOnlyProbesAreToldThatAllIsWell(t *testing.T) {
+	_, dial := open(t)
+	const address = "127.0.0.1:8080"
+	for _, scheme := range []string{"http", "https"} {
+		if code, body := get(t, dial, scheme+"://"+address+"/healthz", "kube-probe/1.36"); code != http.StatusOK {
+			t.Errorf("%s probe: %d %s", scheme, code, body)
+		}
+		if code, body := get(t, dial, scheme+"://"+address+"/", "curl/8"); code != http.StatusServiceUnavailable || body != "the sandbox is paused\n" {
+			t.Errorf("%s client: %d %q", scheme, code, body)
+		}
+	}
+}
+
+func TestGRPCProbes(t *testing.T) {
+	_, dial := open(t)
+	for agent, want := range map[string]bool{"kube-probe/1.36": true, "client/1": false} {
+		conn, err := grpc.NewClient("passthrough:///127.0.0.1:9000", grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUserAgent(agent))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		resp, err := grpc_health_v1.NewHealthClient(conn).Check(ctx, &grpc_health_v1.HealthCheckRequest{Service: "x"})
+		cancel()
+		if got := err == nil && resp.GetStatus() == grpc_health_v1.HealthCheckResponse_SERVING; got != want {
+			t.Errorf("check by %s: %v, %v", agent, resp, err)
+		}
+		conn.Close()
+	}
+}
+
+func TestEveryPortIsAnsweredUntilClose(t *testing.T) {
+	s, dial := open(t)
+	for _, address := range []string{"127.0.0.1:22", "127.0.0.1:65535", "[::1]:6379"} {
+		conn, err := dial(t.Context(), "tcp", address) // as a TCP probe does, and stays
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		defer func() {
+			if err := conn.SetReadDeadline(time.Now().Add(5 * time.Second)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+				t.Errorf("the connection to %s outlived Close: %v", address, err)
+			}
+		}()
+	}
+	s.Close()
+	if conn, err := dial(t.Context(), "tcp", "127.0.0.1:22"); err == nil {
+		conn.Close()
+		t.Error("a port is answered after Close")
+	}
+}
+
+func TestOpenLeavesNothingWhenItFails(t *testing.T) {
+	if _, err := Open(filepath.Join(t.TempDir(), "ns")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("Open of no namespace = %v", err)
+	}
+}
