@@ -8,19 +8,17 @@ import (
 
 	"github.com/containerd/log"
 
+	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/standin"
 )
 
-// standIn puts a paused pod's addresses back into its network namespace and
-// answers kubelet's probes there. A pod whose probes fail is better off than one
-// that cannot be paused, so that nothing here fails a pause. Outside of
-// Kubernetes nobody probes.
+// standIn answers kubelet's probes for a paused pod, at the addresses that the
+// kernel has meanwhile. A pod whose probes fail is better off than one that
+// cannot be paused, so that nothing here fails a pause. Outside of Kubernetes
+// nobody probes; where connections are kept, nobody may answer.
 func (s *sandbox) standIn(ctx context.Context) {
-	if !s.cri || s.network == nil {
+	if !s.cri || s.network == nil || s.connections == network.Keep {
 		return
-	}
-	if err := s.network.Apply(s.netns); err != nil {
-		log.G(ctx).WithError(err).Warn("give the paused pod its addresses")
 	}
 	in, err := standin.Open(s.netns)
 	if err != nil {
