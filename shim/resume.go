@@ -80,6 +80,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 			sb.endLife()
 			sb.removeContainers(context.WithoutCancel(ctx), live)
 			sb.noteRecord(ctx, snap.Manifest.ID)
+			sb.refuseConnections(ctx)
 			sb.standIn(ctx)
 			_ = sb.machine.move(Paused, Resuming)
 			err = fmt.Errorf("resume sandbox %s; it is paused again, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
