@@ -107,7 +107,8 @@ type image struct {
 func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) error {
 	if !c.isRoot(s) {
 		// The memory came with the root container; this one only joins.
-		return s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+		err := s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+		return explain(s.seatStatus(job.Restore), err)
 	}
 	return s.restoreMemory(ctx, i, func(r *runsc.Runsc, opts runsc.RestoreOpts) error {
 		return r.Restore(ctx, c.id, noIO, opts)
@@ -211,15 +212,18 @@ func (s *sandbox) seatStatus(m job.Mode) string {
 }
 
 // explain adds to runsc's error what the gofer has noted.
-func (t *seat) explain(err error) error {
+func (t *seat) explain(err error) error { return explain(t.status, err) }
+
+// explain adds to runsc's error what a gofer has noted in its status file.
+func explain(status string, err error) error {
 	if err == nil {
 		return nil
 	}
-	status := readSeatStatus(t.status)
-	if status == nil || status.Error == "" {
+	noted := readSeatStatus(status)
+	if noted == nil || noted.Error == "" {
 		return err
 	}
-	return errors.Join(&gofer.Error{Code: status.Code, Message: status.Error}, err)
+	return errors.Join(&gofer.Error{Code: noted.Code, Message: noted.Error}, err)
 }
 
 // readSeatStatus returns what a gofer has noted, or nil if it has noted nothing.
