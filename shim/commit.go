@@ -94,7 +94,7 @@ func (s *sandbox) resolveStore(name string) (job.Store, error) {
 	if err != nil {
 		return job.Store{}, err
 	}
-	return st.Open(found)
+	return st.Job(found), nil
 }
 
 // store returns a store that is named in the sandbox's behalf. A pod's is its

@@ -109,9 +109,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 		if err != nil {
 			return fmt.Errorf("start from snapshot %s: %w", id, err)
 		}
-		if o.store, err = st.Open(name); err != nil {
-			return fmt.Errorf("start from snapshot %s: %w", id, err)
-		}
+		o.store = st.Job(name)
 	}
 	o.manifest = &artifacts.Manifest{ID: id}
 	return nil

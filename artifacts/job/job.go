@@ -62,9 +62,11 @@ type Store struct {
 	// Env is set in the gofer's own environment before the SDK of the store
 	// is initialised: where an operator configures credentials for one store.
 	Env map[string]string `json:"env,omitempty"`
-	// Key, if not empty, encrypts everything in the store: the text of an age
-	// X25519 secret key. Losing it loses the data.
-	Key string `json:"key,omitempty"`
+	// KeyFile, or else what KeyCommand prints, holds the age X25519 secret keys
+	// that the store is encrypted with; with neither it is not. Whoever opens
+	// the store reads them: they are in no message and no file of ours.
+	KeyFile    string   `json:"keyFile,omitempty"`
+	KeyCommand []string `json:"keyCommand,omitempty"`
 }
 
 // A Volume is a DurableDir of the sandbox as the host sees it.

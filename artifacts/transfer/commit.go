@@ -13,6 +13,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/bucket/sealed"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/containerd/errdefs"
@@ -115,8 +116,17 @@ func (c *Commit) Close() {
 // readParent learns what the store has of the parent, and returns the recipes
 // of its volumes.
 func (c *Commit) readParent(ctx context.Context, parent artifacts.ID) ([]string, map[string]*artifacts.Recipe, error) {
+	// What an older key opens must not be relied on by what outlives that key. A
+	// snapshot of the newest key refers to nothing else: so all of its line began.
+	newest, err := sealed.OfNewestKey(ctx, c.store, artifacts.ManifestKey(parent))
+	if err == nil && !newest {
+		return []string{fmt.Sprintf("everything is sent: snapshot %s is encrypted with an older key", parent)}, nil, nil
+	}
 	recipes := map[string]*artifacts.Recipe{}
-	m, err := Get(ctx, c.store, parent)
+	var m *artifacts.Manifest
+	if err == nil {
+		m, err = Get(ctx, c.store, parent)
+	}
 	if err == nil {
 		recipes, err = c.known.addSnapshot(ctx, c.store, m, c.scope)
 	}

@@ -15,8 +15,8 @@ import (
 )
 
 // OpenStore opens a configured store: it sets the store's environment in this
-// process, since that is where the SDKs look for credentials, and decrypts
-// with the store's key if it has one. The caller closes the store.
+// process, since that is where the SDKs look for credentials, and encrypts
+// with the store's keys if it has any. The caller closes the store.
 func OpenStore(ctx context.Context, st job.Store) (bucket.Store, error) {
 	for name, value := range st.Env {
 		if err := os.Setenv(name, value); err != nil {
@@ -24,13 +24,16 @@ func OpenStore(ctx context.Context, st job.Store) (bucket.Store, error) {
 		}
 	}
 	store, err := bucket.Open(ctx, st.URL)
-	if err != nil || st.Key == "" {
+	if err != nil || st.KeyFile == "" && len(st.KeyCommand) == 0 {
 		return store, err
 	}
-	encrypted, err := sealed.New(store, st.Key)
-	if err != nil {
-		store.Close()
-		return nil, err
+	keys, err := readKeys(ctx, st)
+	if err == nil {
+		var encrypted *sealed.Store
+		if encrypted, err = sealed.New(store, keys); err == nil {
+			return encrypted, nil
+		}
 	}
-	return encrypted, nil
+	store.Close()
+	return nil, err
 }

@@ -7,6 +7,8 @@ import (
 	"bytes"
 	"errors"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -19,14 +21,26 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// openSealed opens a store in dir that is encrypted with a new key.
-func openSealed(t *testing.T, dir string) bucket.Store {
+func newKey(t *testing.T) string {
 	t.Helper()
 	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := OpenStore(t.Context(), job.Store{URL: fileURL(dir), Key: id.String()})
+	return id.String() + "\n"
+}
+
+// openSealed opens a store in dir that is encrypted with keys, or a new one.
+func openSealed(t *testing.T, dir string, keys ...string) bucket.Store {
+	t.Helper()
+	if len(keys) == 0 {
+		keys = []string{newKey(t)}
+	}
+	file := filepath.Join(t.TempDir(), "keys")
+	if err := os.WriteFile(file, []byte(strings.Join(keys, "")), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := OpenStore(t.Context(), job.Store{URL: fileURL(dir), KeyFile: file})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,6 +102,56 @@ func TestNamesInAnEncryptedStoreConfirmNoGuess(t *testing.T) {
 	for _, key := range names[0] {
 		if slices.Contains(names[1], key) {
 			t.Errorf("two stores with different keys both have %s", key)
+		}
+	}
+}
+
+func TestKeyIsReplacedWithoutLosingWhatItEncrypted(t *testing.T) {
+	dir, older, newer := t.TempDir(), newKey(t), newKey(t)
+	n := newNode(t)
+	image := testImage(1, 500)
+	first, sentFirst := n.commit(openSealed(t, dir, older), artifacts.Full, epoch, image, "")
+
+	both := openSealed(t, dir, newer, older)
+	for _, depth := range []Depth{Shallow, Deep} {
+		if _, err := Verify(t.Context(), both, first.ID, depth, nil); err != nil {
+			t.Errorf("verify what the older key encrypted: %v", err)
+		}
+	}
+	second, sent := n.commit(both, artifacts.Full, epoch.Add(time.Second), image, first.ID)
+	if sent < sentFirst {
+		t.Errorf("%d bytes were sent, want all %d again: the rest needs the older key", sent, sentFirst)
+	}
+	third, sent := n.commit(both, artifacts.Full, epoch.Add(2*time.Second), image, second.ID)
+	if sent > 64<<10 {
+		t.Errorf("unchanged, %d bytes were sent", sent)
+	}
+	bare, manifest := openStore(t, fileURL(dir)), artifacts.ManifestKey(third.ID)
+	good := mustRead(t, bare, manifest)
+	bad := bytes.Clone(good)
+	bad[30] ^= 1 // in the header, which then is for no key
+	mustPut(t, bare, manifest, bad)
+	if _, err := Get(t.Context(), openSealed(t, dir, newer, older), third.ID); !errors.Is(err, errdefs.ErrDataLoss) {
+		t.Errorf("a damaged header: %v, want data loss", err)
+	}
+	mustPut(t, bare, manifest, good)
+	for name, c := range map[string]struct {
+		key            string
+		opens, refused []artifacts.ID
+	}{
+		"the newer key alone": {newer, []artifacts.ID{second.ID, third.ID}, []artifacts.ID{first.ID}},
+		"the older key alone": {older, []artifacts.ID{first.ID}, []artifacts.ID{second.ID}},
+	} {
+		s := openSealed(t, dir, c.key)
+		for _, id := range c.opens {
+			if _, err := Verify(t.Context(), s, id, Deep, nil); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		for _, id := range c.refused {
+			if _, err := Get(t.Context(), s, id); !errors.Is(err, errdefs.ErrPermissionDenied) {
+				t.Errorf("%s, get what the other encrypted: %v, want permission denied", name, err)
+			}
 		}
 	}
 }

@@ -6,10 +6,12 @@ package commit
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/ateom/ateom/e2e/harness"
@@ -35,6 +37,8 @@ func newWorld(t *testing.T, io config.CheckpointIO) *world {
 	for name, url := range w.urls {
 		stores[name] = config.Store{URL: url}
 	}
+	w.urls["sealed"] = "file://" + t.TempDir()
+	stores["sealed"] = config.Store{URL: w.urls["sealed"], KeyCommand: []string{"/bin/cat", newKey(t)}}
 	for _, n := range []**harness.Node{&w.first, &w.second} {
 		c := harness.Config{}
 		c.CheckpointIO, c.Stores, c.DefaultStore = io, stores, "dir"
@@ -42,6 +46,20 @@ func newWorld(t *testing.T, io config.CheckpointIO) *world {
 		(*n).Want(t, images.Busybox)
 	}
 	return w
+}
+
+// newKey makes a secret key and returns its file.
+func newKey(t *testing.T) (path string) {
+	t.Helper()
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path = filepath.Join(t.TempDir(), "key")
+	if err := os.WriteFile(path, []byte(id.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
 }
 
 // script is a program that can be told from every other run of itself: it

@@ -80,8 +80,11 @@ type Store struct {
 	// differ between stores.
 	Env map[string]string `toml:"env"`
 	// KeyFile holds the age secret key that everything in the store is
-	// encrypted with; empty means that nothing is. Losing it loses the data.
+	// encrypted with, and after it older ones; empty means that nothing is, or
+	// that KeyCommand says it. Losing a key loses the data.
 	KeyFile string `toml:"key-file"`
+	// KeyCommand is a program and its arguments that print what a KeyFile holds.
+	KeyCommand []string `toml:"key-command"`
 	// Namespaces are those of Kubernetes whose pods may use the store; none
 	// means all.
 	Namespaces []string `toml:"namespaces"`
@@ -189,8 +192,8 @@ func (c *Config) resolve() error {
 		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
 	}
 	for name, s := range c.Stores {
-		if s.KeyFile != "" && !filepath.IsAbs(s.KeyFile) {
-			return fmt.Errorf("stores.%s.key-file: want an absolute path, got %q: %w", name, s.KeyFile, errdefs.ErrInvalidArgument)
+		if err := s.checkKey(); err != nil {
+			return fmt.Errorf("stores.%s.%w: %w", name, err, errdefs.ErrInvalidArgument)
 		}
 		if s.URL == "" {
 			return fmt.Errorf("stores.%s.url: missing: %w", name, errdefs.ErrInvalidArgument)

@@ -13,6 +13,8 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/artifacts/job"
 )
 
 func write(t *testing.T, text string) (path string) {
@@ -109,6 +111,9 @@ func TestBadConfigurationNamesTheSetting(t *testing.T) {
 		{"reserved flag", "[runsc-flags]\nroot = \"/x\"", "runsc-flags.root"},
 		{"store without URL", "[stores.a]\nenv = {A = \"b\"}", "stores.a.url: missing"},
 		{"store that is a path", "[stores.a]\nurl = \"/dir\"", "stores.a.url: want a URL"},
+		{"relative key-file", "[stores.a]\nurl = \"file:///a\"\nkey-file = \"k\"", `stores.a.key-file: want an absolute path, got "k"`},
+		{"relative key-command", "[stores.a]\nurl = \"file:///a\"\nkey-command = [\"k\"]", `stores.a.key-command: want a list`},
+		{"two keys", "[stores.a]\nurl = \"file:///a\"\nkey-file = \"/k\"\nkey-command = [\"/k\"]", `stores.a.key-command: there is a key-file too`},
 		{"unknown default store", `default-store = "b"`, `default-store: there is no store "b"`},
 	}
 	for _, tt := range tests {
@@ -130,6 +135,14 @@ func TestErrorsDoNotQuoteAStoresURL(t *testing.T) {
 	_, err := Load(write(t, "[stores.a]\nurl = \"//user:secret@host/%zz\""), "")
 	if err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("Load = %v", err)
+	}
+}
+
+func TestStoreGoesWholeIntoAJob(t *testing.T) {
+	got := Store{URL: "mem://", Env: map[string]string{"A": "b"}, KeyFile: "/k", KeyCommand: []string{"/c", "x"}}.Job("s")
+	want := job.Store{Name: "s", URL: "mem://", Env: map[string]string{"A": "b"}, KeyFile: "/k", KeyCommand: []string{"/c", "x"}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("store (-want +got):\n%s", diff)
 	}
 }
 

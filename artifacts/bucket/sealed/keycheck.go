@@ -8,6 +8,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"slices"
+	"strings"
 
 	"filippo.io/age"
 	"github.com/containerd/errdefs"
@@ -15,68 +17,107 @@ import (
 	"github.com/ateom/ateom/artifacts/bucket"
 )
 
-// checkKey is the key of a small object that is encrypted like all others. If
-// it can be decrypted the store's key is right, and an object that cannot is
+// checkKey is the key of a small object that lists the recipients of all keys
+// that the store has been written with, encrypted for each of them. Whoever can
+// decrypt it and has all those keys knows that an object which does not open is
 // damaged: its header alone would not tell. List does not show it.
 const checkKey = "sealed"
 
-// checkText is its plaintext.
-const checkText = "ateom sealed store 1\n"
+// checkTitle is the first line of its plaintext; one recipient a line follows.
+const checkTitle = "ateom sealed store 1\n"
 
-// maxCheckSize is more than it has bytes.
-const maxCheckSize = 4 << 10
+// maxCheckSize is more than it has bytes for maxKeys keys.
+const maxCheckSize = 8 << 10
 
-// Check implements bucket.Store. It also compares the key with the one that the store
-// was written with; the error is ErrPermissionDenied if it is another.
+// Check implements bucket.Store. It also compares the keys with those that the store
+// was written with; the error is ErrPermissionDenied if none of them is one.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.Store.Check(ctx); err != nil {
 		return err
 	}
-	if _, err := s.keyFits(ctx); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
+	if _, err := s.recipients(ctx); err != nil && !errors.Is(err, errdefs.ErrNotFound) {
 		return err
 	}
 	return nil
 }
 
-// keyFits decrypts the check object. The error is ErrNotFound where there is none.
-func (s *Store) keyFits(ctx context.Context) (bool, error) {
+// recipients returns what the check object lists. The error is ErrNotFound where there is none.
+func (s *Store) recipients(ctx context.Context) ([]string, error) {
 	data, err := bucket.ReadAll(ctx, s.Store, checkKey, maxCheckSize)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	plain, err := age.Decrypt(bytes.NewReader(data), s.identity)
+	plain, err := age.Decrypt(bytes.NewReader(data), s.identities...)
 	if err != nil {
-		return false, wrongKey(s, checkKey, err)
+		return nil, wrongKey(s, checkKey, err)
 	}
 	text, err := io.ReadAll(plain)
-	if err != nil || string(text) != checkText {
-		return false, damaged(s, checkKey, "it is not what it should be")
+	list, ok := strings.CutPrefix(string(text), checkTitle)
+	if err != nil || !ok {
+		return nil, damaged(s, checkKey, "it is not what it should be")
 	}
-	return true, nil
+	return strings.Fields(list), nil
 }
 
-// ensureCheck writes the check object before the first other object of this process.
+// haveAllKeys reports whether s has every key that the store was written with.
+func (s *Store) haveAllKeys(ctx context.Context) (bool, error) {
+	list, err := s.recipients(ctx)
+	for _, id := range s.identities {
+		list = slices.DeleteFunc(list, func(r string) bool { return r == recipientOf(id) })
+	}
+	return err == nil && len(list) == 0, err
+}
+
+func recipientOf(id age.Identity) string { return id.(*age.X25519Identity).Recipient().String() }
+
+// ensureCheck lists the newest key before the first object of this process.
 func (s *Store) ensureCheck(ctx context.Context) error {
 	s.checking.Lock()
 	defer s.checking.Unlock()
 	if s.checked {
 		return nil
 	}
-	_, err := s.keyFits(ctx)
-	if errors.Is(err, errdefs.ErrNotFound) {
-		var out bytes.Buffer
-		if err = s.encrypt(ctx, &out, bytes.NewReader([]byte(checkText)), int64(len(checkText))); err == nil {
-			err = s.Store.Create(ctx, checkKey, out.Bytes())
-		}
-		if errors.Is(err, errdefs.ErrAlreadyExists) {
-			_, err = s.keyFits(ctx) // somebody else's, who must have the same key
-		}
+	err := s.listNewest(ctx)
+	if errors.Is(err, errdefs.ErrAlreadyExists) {
+		err = s.listNewest(ctx) // somebody else's by now, which a key must open
 	}
 	s.checked = err == nil
 	return err
 }
 
-// wrongKey is the error for what the key does not open; anything else that age
+func (s *Store) listNewest(ctx context.Context) error {
+	list, err := s.recipients(ctx)
+	switch {
+	case errors.Is(err, errdefs.ErrNotFound):
+		return s.writeCheck(ctx, nil, s.Store.Create)
+	case err != nil || slices.Contains(list, recipientOf(s.newest)):
+		return err
+	}
+	return s.writeCheck(ctx, list, func(ctx context.Context, key string, data []byte) error {
+		return s.Store.Put(ctx, key, bytes.NewReader(data), int64(len(data)))
+	})
+}
+
+// writeCheck writes the check object with the newest key added to those on list.
+func (s *Store) writeCheck(ctx context.Context, list []string, write func(ctx context.Context, key string, data []byte) error) error {
+	list = append(list, recipientOf(s.newest))
+	var recipients []age.Recipient
+	for _, text := range list {
+		r, err := age.ParseX25519Recipient(text)
+		if err != nil {
+			return damaged(s, checkKey, "it lists what is no recipient")
+		}
+		recipients = append(recipients, r)
+	}
+	text := checkTitle + strings.Join(list, "\n") + "\n"
+	var out bytes.Buffer
+	if err := encryptFor(ctx, &out, strings.NewReader(text), int64(len(text)), recipients...); err != nil {
+		return err
+	}
+	return write(ctx, checkKey, out.Bytes())
+}
+
+// wrongKey is the error for what the keys do not open; anything else that age
 // says is damage.
 func wrongKey(s *Store, key string, err error) error {
 	var noMatch *age.NoIdentityMatchError

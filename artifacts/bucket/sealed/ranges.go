@@ -62,7 +62,7 @@ func (s *Store) getRange(ctx context.Context, key string, offset, length int64) 
 		return nil, err
 	}
 	src := &pieces{list: []piece{{start, window}, {0, e.head}, {e.size - int64(len(e.tail)), e.tail}}}
-	r, _, err := age.DecryptReaderAt(src, e.size, s.identity)
+	r, _, err := age.DecryptReaderAt(src, e.size, s.identities...)
 	if err != nil {
 		s.ends.forget(key)
 		return nil, s.explain(ctx, key, err)

@@ -13,6 +13,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"strings"
 	"sync"
 
 	"filippo.io/age"
@@ -28,49 +29,58 @@ const maxInMemory = 16 << 20
 // A Store is a bucket.Store whose objects are encrypted.
 type Store struct {
 	bucket.Store
-	identity *age.X25519Identity
-	salt     []byte
-	ends     *endCache
+	newest     *age.X25519Identity // encrypts
+	identities []age.Identity      // all of them, the newest first, decrypt
+	salt       []byte
+	ends       *endCache
 
 	checking sync.Mutex // guards checked
 	checked  bool
 }
 
-// New encrypts and decrypts the objects of s with identity, the text of an
-// age X25519 secret key ("AGE-SECRET-KEY-1…"), as `age-keygen` prints it; lines that begin with # are
-// comments. The error is ErrInvalidArgument and does not show the key.
-func New(s bucket.Store, identity string) (*Store, error) {
-	id, err := parseIdentity(identity)
+// maxKeys bounds how many keys a store has: each that an object is not
+// encrypted for costs a scalar multiplication.
+const maxKeys = 16
+
+// New encrypts the objects of s with the first of keys and decrypts them with
+// whichever fits. keys is the text of age X25519 secret keys
+// ("AGE-SECRET-KEY-1…"), one a line, as `age-keygen` prints them; lines that
+// begin with # are comments. The error is ErrInvalidArgument and does not show
+// a key.
+func New(s bucket.Store, keys string) (*Store, error) {
+	identities, err := parseKeys(keys)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt store %s: %w", s, err)
 	}
-	mac := hmac.New(sha256.New, []byte(id.String()))
+	newest := identities[0].(*age.X25519Identity)
+	mac := hmac.New(sha256.New, []byte(newest.String()))
 	mac.Write([]byte("ateom pack salt 1"))
-	return &Store{Store: s, identity: id, salt: mac.Sum(nil), ends: newEndCache()}, nil
+	return &Store{Store: s, newest: newest, identities: identities, salt: mac.Sum(nil), ends: newEndCache()}, nil
 }
 
-func parseIdentity(text string) (*age.X25519Identity, error) {
-	bad := fmt.Errorf("the key is not one age X25519 secret key, as age-keygen makes it: %w", errdefs.ErrInvalidArgument)
-	ids, err := age.ParseIdentities(bytes.NewReader([]byte(text)))
-	if err != nil || len(ids) != 1 {
-		return nil, bad // err would show the key
+func parseKeys(text string) ([]age.Identity, error) {
+	identities, err := age.ParseIdentities(strings.NewReader(text))
+	if err != nil || len(identities) > maxKeys {
+		err = errBadKeys // err itself would show a key
 	}
-	id, ok := ids[0].(*age.X25519Identity)
-	if !ok {
-		return nil, bad
+	for _, id := range identities {
+		if _, ok := id.(*age.X25519Identity); !ok {
+			err = errBadKeys
+		}
 	}
-	return id, nil
+	return identities, err
 }
+
+var errBadKeys = fmt.Errorf("the keys are not 1 to %d age X25519 secret keys, as age-keygen makes them: %w", maxKeys, errdefs.ErrInvalidArgument)
 
 // Unwrap returns the store beneath.
 func (s *Store) Unwrap() bucket.Store { return s.Store }
 
-// Salt returns what a writer puts into each pack before it is named: 32 bytes
-// that only those with the store's key know, or nil if s is not encrypted.
-func Salt(s bucket.Store) []byte {
+// find returns the encrypted store in s, or nil.
+func find(s bucket.Store) *Store {
 	for s != nil {
 		if own, ok := s.(*Store); ok {
-			return own.salt
+			return own
 		}
 		inner, ok := s.(interface{ Unwrap() bucket.Store })
 		if !ok {
@@ -79,6 +89,30 @@ func Salt(s bucket.Store) []byte {
 		s = inner.Unwrap()
 	}
 	return nil
+}
+
+// Salt returns what a writer puts into each pack before it is named: 32 bytes
+// that only those with the store's newest key know, or nil if s is not encrypted.
+func Salt(s bucket.Store) []byte {
+	if own := find(s); own != nil {
+		return own.salt
+	}
+	return nil
+}
+
+// OfNewestKey reports whether an object is encrypted with the key that s
+// encrypts with, as every object of a store without keys is.
+func OfNewestKey(ctx context.Context, s bucket.Store, key string) (bool, error) {
+	own := find(s)
+	if own == nil || len(own.identities) == 1 {
+		return true, nil
+	}
+	header := make([]byte, headerSize)
+	if err := bucket.ReadRange(ctx, own.Store, key, 0, header); err != nil {
+		return false, err
+	}
+	_, err := age.Decrypt(bytes.NewReader(header), own.newest)
+	return err == nil, nil
 }
 
 // Put implements bucket.Store.
@@ -114,9 +148,13 @@ func (s *Store) putLarge(ctx context.Context, key string, body io.ReaderAt, size
 	return s.Store.Put(ctx, key, f, sealedSize(size))
 }
 
-// encrypt writes size bytes of body to w as an age file.
+// encrypt writes size bytes of body to w as an age file for the newest key.
 func (s *Store) encrypt(ctx context.Context, w io.Writer, body io.ReaderAt, size int64) error {
-	enc, err := age.Encrypt(w, s.identity.Recipient())
+	return encryptFor(ctx, w, body, size, s.newest.Recipient())
+}
+
+func encryptFor(ctx context.Context, w io.Writer, body io.ReaderAt, size int64, recipients ...age.Recipient) error {
+	enc, err := age.Encrypt(w, recipients...)
 	if err != nil {
 		return err
 	}
@@ -178,7 +216,7 @@ func (s *Store) getWhole(ctx context.Context, key string) (io.ReadCloser, error)
 	if err != nil {
 		return nil, err
 	}
-	plain, err := age.Decrypt(object, s.identity)
+	plain, err := age.Decrypt(object, s.identities...)
 	if err != nil {
 		object.Close()
 		return nil, s.explain(ctx, key, err)
@@ -195,8 +233,8 @@ func (s *Store) explain(ctx context.Context, key string, err error) error {
 	case errors.As(err, &own), errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case errors.As(err, &noMatch):
-		if fits, _ := s.keyFits(ctx); fits {
-			return damaged(s, key, "its header does not fit the store's key")
+		if all, _ := s.haveAllKeys(ctx); all {
+			return damaged(s, key, "its header fits none of the store's keys")
 		}
 	}
 	return wrongKey(s, key, err)

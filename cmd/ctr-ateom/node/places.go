@@ -114,11 +114,7 @@ type BucketStore struct {
 // openBucket opens a store. Its environment becomes the process's own: SDKs
 // read their credentials from there, once.
 func openBucket(ctx context.Context, name string, cfg config.Store) (*BucketStore, error) {
-	st, err := cfg.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	s, err := transfer.OpenStore(ctx, st)
+	s, err := transfer.OpenStore(ctx, cfg.Job(name))
 	if err != nil {
 		return nil, err // which names the store
 	}
