@@ -29,9 +29,16 @@ const (
 	TailSize = 48
 )
 
-// Target is the size at which a pack is closed, in bytes: big enough that a
-// request's latency does not matter, small enough that a few fit into memory.
-const Target = 8 << 20
+// A pack of Least bytes is closed behind the next chunk whose digest begins
+// with a number below boundary (one in 32 does), one of Target bytes in any
+// case: big enough that a request's latency does not matter, small enough that
+// a few fit into memory. So packs of the same memory are the same again soon
+// behind whatever has changed in it, and an upload that was interrupted goes on.
+const (
+	Least    = 5 << 20
+	Target   = 8 << 20
+	boundary = 256 / 32
+)
 
 // reserve is room for the chunk that fills a pack and for the index.
 const reserve = 256 << 10
@@ -60,7 +67,9 @@ func (b *Builder) Len() int { return len(b.entries) }
 
 // Full reports whether the pack should be finished before another chunk comes.
 func (b *Builder) Full() bool {
-	return len(b.data) >= Target || len(b.entries) >= maxEntries
+	n := len(b.entries)
+	return len(b.data) >= Target || n >= maxEntries ||
+		len(b.data) >= Least && b.entries[n-1].Digest[0] < boundary
 }
 
 // Add appends a chunk of the given length and digest, stored as Compress said,

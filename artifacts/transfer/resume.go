@@ -16,6 +16,7 @@ import (
 // A packSender sends packs, but those that an interrupted commit of the same
 // chunks has sent already: packs are named by their content, so the store is
 // the journal, and the commit may be resumed by another process, or node.
+// There is no journal file that could be lost, or lie.
 //
 // Such a pack is believed only while it is so young that no sweep can take it
 // before this commit ends. Asking costs a request a pack, so the sender stops

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/pack"
 	"github.com/containerd/errdefs"
 )
 
@@ -62,6 +63,28 @@ func TestInterruptedUploadGoesOn(t *testing.T) {
 	}
 	if !maps.EqualFunc(image, readImage(t, dir), bytes.Equal) {
 		t.Error("the fetched image is another one")
+	}
+}
+
+func TestInterruptedUploadGoesOnThoughMemoryHasChanged(t *testing.T) {
+	s := openStore(t, fileURL(t.TempDir()))
+	n := newNode(t)
+	image := testImage(1, 48<<10)
+	broken := &breakingStore{Store: s}
+	broken.left.Store(8)
+	if _, _, err := n.tryCommit(t.Context(), broken, artifacts.Full, epoch, image, ""); !errors.Is(err, errdefs.ErrUnavailable) {
+		t.Fatalf("commit into a store that breaks: %v", err)
+	}
+	there := packsSize(t, s)
+	// The program went on meanwhile; what it wrote does not compress like what was there.
+	pages := bytes.Clone(image[artifacts.PartPages])
+	clear(pages[1<<20 : 1<<20+100_000])
+	image = maps.Clone(image)
+	image[artifacts.PartPages] = pages
+	_, sent := n.commit(s, artifacts.Full, epoch.Add(time.Second), image, "")
+	_, whole := newNode(t).commit(openStore(t, "mem://"), artifacts.Full, epoch, image, "")
+	if there < 40<<20 || sent > whole-there+2*pack.Target {
+		t.Errorf("%d bytes of %d were there, and %d were sent", there, whole, sent)
 	}
 }
 
