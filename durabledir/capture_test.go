@@ -49,10 +49,7 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 func TestContentBeyondTheDeclaredSizeIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	makeSparse(t, filepath.Join(dir, "file"), 100<<20, 0) // a hole is no content
-	f, err := os.Open(dir)
-	must(t, err)
-	defer f.Close()
-	must(t, unix.Syncfs(int(f.Fd())))
+	must(t, syncFileSystem(dir))
 	for limit, want := range map[int64]error{0: nil, 64 << 10: nil, 64<<10 - 1: ErrSizeLimit} {
 		opts := quick(t)
 		opts.SizeLimit = limit

@@ -7,7 +7,7 @@
 //	capturing   Capture of a volume at rest; Begin, Settle and Finish of a Pass
 //	            over one that is in use
 //	restoring   Restore from a stream that may be hostile, Links across volumes,
-//	            Install and Replace
+//	            Mark of a restore under way
 //
 // A captured volume is a deterministic tar stream; package paxtar below is its
 // dialect, for whoever wants to read one without restoring it.

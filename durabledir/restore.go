@@ -107,14 +107,13 @@ func (o *RestoreOptions) writers() int { return (&CaptureOptions{Readers: o.Writ
 
 // Restore fills the directory dir, which exists and is empty, from an archive
 // that Capture, or a tool like tar, has made and whoever may have changed. It
-// reads r to its end; the caller compares digests then, and publishes dir with
-// Install. The archive is refused as a whole, with a *paxtar.Error or a
+// reads r to its end; the caller compares digests then. The archive is refused as a whole, with a *paxtar.Error or a
 // *RefusedError, if any entry is not what it should be; whenever Restore fails,
 // dir is empty again.
 //
 // No name is resolved through a symlink, out of dir or into a mount, no file
 // is replaced, and nothing is opened that was not created by this call. Nothing
-// is durable when it returns: Install makes it so.
+// is durable when it returns.
 func Restore(ctx context.Context, r io.Reader, dir string, opts RestoreOptions) (Report, error) {
 	top, err := openRoot(dir)
 	if err != nil {

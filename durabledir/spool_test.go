@@ -25,7 +25,7 @@ func TestSpoolSharesBlocksWhereItCan(t *testing.T) {
 			opts := quick(t)
 			opts.Spool = spool
 
-			must(t, syncTree(dir)) // else the content itself takes its room later
+			must(t, syncFileSystem(dir)) // else the content itself takes its room later
 			before := freeBytes(t, spool)
 			pass := begin(t, dir, nil, opts)
 			settle(t, pass)
@@ -39,6 +39,15 @@ func TestSpoolSharesBlocksWhereItCan(t *testing.T) {
 			}
 		})
 	}
+}
+
+func syncFileSystem(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
 }
 
 func freeBytes(t *testing.T, dir string) int64 {

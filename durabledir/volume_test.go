@@ -72,47 +72,6 @@ func TestPrepareRefusesAFileAndASymlink(t *testing.T) {
 	}
 }
 
-func TestInstallRefusesAVolumeWithData(t *testing.T) {
-	parent := t.TempDir()
-	staging, dir := filepath.Join(parent, "staging"), filepath.Join(parent, "v")
-	write(t, filepath.Join(staging, "new"), "new")
-	write(t, filepath.Join(dir, "old"), "old")
-	if err := Install(staging, dir); !errors.Is(err, errdefs.ErrAlreadyExists) {
-		t.Fatalf("error %v, want ErrAlreadyExists", err)
-	}
-	if got := namesIn(t, dir); len(got) != 1 || got[0] != "old" {
-		t.Errorf("the volume holds %q, want what it held", got)
-	}
-	if err := Replace(staging, dir); err != nil {
-		t.Fatal(err)
-	}
-	if got := namesIn(t, dir); len(got) != 1 || got[0] != "new" {
-		t.Errorf("after Replace the volume holds %q, want the new file", got)
-	}
-	if got := namesIn(t, staging); len(got) != 1 || got[0] != "old" {
-		t.Errorf("after Replace staging holds %q, want the old file", got)
-	}
-}
-
-func TestInstallTakesANewOrEmptyPlace(t *testing.T) {
-	parent := t.TempDir()
-	for _, name := range []string{"absent", "empty"} {
-		staging, dir := filepath.Join(parent, "staging"), filepath.Join(parent, name)
-		write(t, filepath.Join(staging, "new"), "new")
-		if name == "empty" {
-			if err := os.Mkdir(dir, 0o777); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := Install(staging, dir); err != nil {
-			t.Fatal(err)
-		}
-		if got := namesIn(t, dir); len(got) != 1 || got[0] != "new" {
-			t.Errorf("%s: the volume holds %q, want the new file", name, got)
-		}
-	}
-}
-
 // write makes a file and the directories above it.
 func write(t testing.TB, name, content string) {
 	t.Helper()

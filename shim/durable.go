@@ -72,6 +72,9 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 		if isNew {
 			fresh = append(fresh, v)
 		}
+		if isNew && err == nil && (s.origin == nil || s.origin.local) {
+			err = durabledir.CheckWhole(v.Path) // nobody will fill it
+		}
 		return err
 	}
 	for _, e := range durabledir.EmptyDirs(c.decl.emptyDirs, c.spec.Mounts) {

@@ -169,6 +169,7 @@ func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 // origin's manifest.
 func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
 	o := s.origin
+	r.Cache = s.cache(ctx)
 	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.cfg.CheckpointIO == config.Gofer
 	done, err := s.job(ctx, r)
 	if err != nil {

@@ -51,6 +51,23 @@ func Open(dir string, capacity int64) (*Cache, error) {
 	return &Cache{dir: dir, capacity: capacity, now: time.Now}, nil
 }
 
+// PinPacks takes packs into use in the cache in dir; see Open and Pin. Where dir
+// is "" there is no cache, and the Set is nil.
+func PinPacks(dir string, capacity int64, packs []artifacts.Pack) (*Set, error) {
+	if dir == "" {
+		return nil, nil
+	}
+	c, err := Open(dir, capacity)
+	if err != nil {
+		return nil, err
+	}
+	objects := make([]Object, 0, len(packs))
+	for _, p := range packs {
+		objects = append(objects, Object{Digest: p.Digest, Size: int64(p.Size)})
+	}
+	return c.Pin(objects)
+}
+
 // A Usage says how full a cache is.
 type Usage struct {
 	Objects int

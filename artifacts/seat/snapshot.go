@@ -83,27 +83,11 @@ func (s *snapshot) openRemote(ctx context.Context, recipe *artifacts.Recipe) (so
 		return nil, fmt.Errorf("open pages: they are not here, and their recipe does not say where they lie in store %s: %w",
 			s.seat.Store.Name, errdefs.ErrFailedPrecondition)
 	}
-	set, err := s.pin(recipe)
+	set, err := cache.PinPacks(s.seat.Cache.Dir, s.seat.Cache.Size, recipe.Packs())
 	if err != nil {
 		s.status.warn("%v; not all that is fetched is kept", err)
 	}
 	return newRemoteSource(ctx, s.store, recipe, set, s.status), nil
-}
-
-// pin takes the packs of a recipe into use in the node's cache, if it has one.
-func (s *snapshot) pin(recipe *artifacts.Recipe) (*cache.Set, error) {
-	if s.seat.Cache.Dir == "" {
-		return nil, nil
-	}
-	c, err := cache.Open(s.seat.Cache.Dir, s.seat.Cache.Size)
-	if err != nil {
-		return nil, err
-	}
-	var objects []cache.Object
-	for _, p := range recipe.Packs() {
-		objects = append(objects, cache.Object{Digest: p.Digest, Size: int64(p.Size)})
-	}
-	return c.Pin(objects)
 }
 
 // recipe reads the recipe of part and compares it with the snapshot's manifest.

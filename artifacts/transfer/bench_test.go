@@ -4,7 +4,10 @@
 package transfer
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -64,4 +67,29 @@ func BenchmarkCommitGiB(b *testing.B) {
 		}
 		b.ReportMetric(float64(counted.Received())/float64(b.N), "received-B/op")
 	})
+}
+
+// BenchmarkCommitVolume commits a volume of one file that is new each time;
+// half of it compresses.
+func BenchmarkCommitVolume(b *testing.B) {
+	const size = 256 << 20
+	n := newNode(b)
+	s := openStore(b, fileURL(b.TempDir()))
+	content := make([]byte, size)
+	copy(content, bytes.Repeat([]byte("the same words again and again; "), size/32))
+	at := epoch
+	b.SetBytes(size)
+	for b.Loop() {
+		b.StopTimer()
+		at = at.Add(time.Second)
+		rng := rand.NewChaCha8([32]byte{byte(at.Unix()), byte(at.Unix() >> 8)})
+		for off := 0; off < size; off += 8 << 10 {
+			rng.Read(content[off:][:4<<10])
+		}
+		if err := os.WriteFile(filepath.Join(n.volumes[0].Path, "big"), content, 0o600); err != nil {
+			b.Fatal(err)
+		}
+		b.StartTimer()
+		n.commit(s, artifacts.Data, at, nil, "")
+	}
 }

@@ -78,11 +78,7 @@ func TestBothEncodingsHoldTheCapture(t *testing.T) {
 				if m.Parts[i].Encoding != encoding {
 					t.Errorf("part %q has encoding %q", m.Parts[i].Name, m.Parts[i].Encoding)
 				}
-				var want bytes.Buffer
-				if _, err := durabledir.Capture(t.Context(), v.Path, &want, durabledir.CaptureOptions{}); err != nil {
-					t.Fatal(err)
-				}
-				if !bytes.Equal(want.Bytes(), archive(t, s, m, v.Name)) {
+				if !bytes.Equal(capture(t, v.Path), archive(t, s, m, v.Name)) {
 					t.Errorf("volume %q is not what Capture makes", v.Name)
 				}
 			}
@@ -181,11 +177,7 @@ func TestSecondCommitReadsOnlyWhatMayHaveChanged(t *testing.T) {
 	if sent > 1<<20 {
 		t.Errorf("%d bytes were sent", sent)
 	}
-	var want bytes.Buffer
-	if _, err := durabledir.Capture(t.Context(), n.volumes[0].Path, &want, durabledir.CaptureOptions{}); err != nil {
-		t.Fatal(err)
-	}
-	if !bytes.Equal(want.Bytes(), archive(t, s, second, "home")) {
+	if !bytes.Equal(capture(t, n.volumes[0].Path), archive(t, s, second, "home")) {
 		t.Error("the volume is not what Capture makes")
 	}
 
@@ -220,6 +212,47 @@ func TestSecondCommitReadsOnlyWhatMayHaveChanged(t *testing.T) {
 			t.Errorf("a commit has used an index that is %s, or another archive's", name)
 		}
 	}
+}
+
+// TestTwentyGenerationsOfVolumesStayExactAndCheap restores a volume on another
+// node, changes and commits it, twenty times: the files stay exact, and what
+// goes to and comes from the store stays the same.
+func TestTwentyGenerationsOfVolumesStayExactAndCheap(t *testing.T) {
+	url, _ := storetest.S3(t)
+	s := bucket.Count(openStore(t, url))
+	here := newNode(t)
+	here.fillVolume(0, 16<<20)
+	parent := artifacts.ID("")
+	var sent, received []int64
+	for generation := range 20 {
+		here.plain = 0
+		here.write(0, fmt.Sprintf("dir-%d/file-%d", generation%7, generation), string(storetest.Bytes(byte(generation), 40_000)))
+		here.write(0, fmt.Sprintf("dir-%d/new-%d", generation%7, generation), "new")
+		m, n := here.commit(s, artifacts.Data, epoch.Add(time.Duration(generation)*time.Second), nil, parent)
+		before := s.Received()
+		there := newNode(t)
+		if _, _, err := there.fetch(s, m.ID, false); err != nil {
+			t.Fatal(err)
+		}
+		if !maps.Equal(here.tree(), there.tree()) || !bytes.Equal(archive(t, s, m, "home"), capture(t, there.volumes[0].Path)) {
+			t.Fatalf("generation %d is another one", generation)
+		}
+		sent, received = append(sent, n), append(received, s.Received()-before)
+		here, parent = there, m.ID
+	}
+	if worst := sent[0] / 10; sent[1] > worst || sent[19] > worst || received[19] > received[0]*11/10 {
+		t.Errorf("bytes sent a generation: %d, received: %d", sent, received)
+	}
+}
+
+// capture returns the archive of a volume at rest.
+func capture(t *testing.T, dir string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if _, err := durabledir.Capture(t.Context(), dir, &b, durabledir.CaptureOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
 }
 
 // A stream hands out the same bytes wherever it is read from.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/durabledir"
@@ -22,27 +23,62 @@ import (
 // snapshot or the request is of scope Data, its image and recipes into r.Dir;
 // with r.Lazy the pages stay where they are. At last it writes the manifest
 // into r.Dir. Everything is compared with the manifest before Fetch returns; after an error
-// the volumes are empty again and r.Dir is good for nothing. A requested volume that the
+// the volumes are empty again and r.Dir is good for nothing. What a Fetch that was killed left in a volume is known by a mark
+// and removed by the next one, which finds in r.Cache what it had brought. A requested volume that the
 // snapshot does not have stays empty, which a warning tells.
 func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*artifacts.Manifest, []string, error) {
 	m, err := Get(ctx, s, r.ID)
 	if err != nil {
 		return nil, nil, err
 	}
-	for _, v := range r.Volumes {
-		if err := checkEmpty(v); err != nil {
-			return nil, nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+	for i, v := range r.Volumes {
+		if err := takeVolume(v, r.ID); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes[:i]))
 		}
 	}
 	warnings, err := fetch(ctx, s, m, r, p)
 	if err != nil {
-		err = fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
-		for _, v := range r.Volumes {
-			err = errors.Join(err, emptyDir(v.Path))
+		return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
+	}
+	for _, v := range r.Volumes {
+		if err := durabledir.Unmark(v.Path); err != nil {
+			return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
 		}
-		return nil, nil, err
 	}
 	return m, warnings, nil
+}
+
+// takeVolume takes an empty volume for restoring. What is in a marked one was
+// left by a restore that was killed, and goes; any other content is refused.
+func takeVolume(v job.Volume, id artifacts.ID) error {
+	entries, err := os.ReadDir(v.Path)
+	if err == nil && len(entries) > 0 {
+		if durabledir.Marked(v.Path) {
+			err = emptyDir(v.Path)
+		} else {
+			err = fmt.Errorf("%s is not empty (it holds %q): %w", v.Path, entries[0].Name(), errdefs.ErrFailedPrecondition)
+		}
+	}
+	if err == nil {
+		err = durabledir.Mark(v.Path, string(id))
+	}
+	if err != nil {
+		return fmt.Errorf("volume %q: %w", v.Name, err)
+	}
+	return nil
+}
+
+// clearVolumes makes volumes what they were before a fetch.
+func clearVolumes(volumes []job.Volume) error {
+	var errs []error
+	for _, v := range volumes {
+		err := emptyDir(v.Path)
+		if err == nil {
+			err = durabledir.Unmark(v.Path)
+		}
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
 }
 
 func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Request, p *Meter) ([]string, error) {
@@ -66,7 +102,7 @@ func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Re
 		}
 		p.grow(part.Size)
 		group.Go(func() (err error) {
-			warnings[i], err = fetchVolume(ctx, s, m.ID, part, v, &links, p)
+			warnings[i], err = fetchVolume(ctx, s, m.ID, part, v, r.Cache, &links, p)
 			return err
 		})
 	}
@@ -188,6 +224,7 @@ func fetchChunks(ctx context.Context, s bucket.Store, plan *plan, f *os.File, p 
 // A spanReader holds the buffers of one worker.
 type spanReader struct {
 	stored, chunk []byte
+	cache         *cache.Set // nil for none
 }
 
 // fetch reads one span and writes each of its chunks.
@@ -204,8 +241,7 @@ func (w *spanReader) fetch(ctx context.Context, s bucket.Store, plan *plan, sp s
 // each reads one span and hands over each of its chunks, which are good; the
 // bytes are valid during the call only.
 func (w *spanReader) each(ctx context.Context, s bucket.Store, plan *plan, sp span, use func(artifacts.Chunk, []byte) error) error {
-	w.stored = resize(w.stored, int(sp.end-sp.start))
-	if err := bucket.ReadRange(ctx, s, artifacts.PackKey(sp.pack.Digest), int64(sp.start), w.stored); err != nil {
+	if err := w.read(ctx, s, sp); err != nil {
 		return lostIfGone(err)
 	}
 	for _, i := range plan.order[sp.first:sp.last] {
@@ -220,6 +256,20 @@ func (w *spanReader) each(ctx context.Context, s bucket.Store, plan *plan, sp sp
 		}
 	}
 	return nil
+}
+
+// read brings the stored bytes of a span.
+func (w *spanReader) read(ctx context.Context, s bucket.Store, sp span) (err error) {
+	fetch := func(ctx context.Context, off int64, p []byte) error {
+		return bucket.ReadRange(ctx, s, artifacts.PackKey(sp.pack.Digest), off, p)
+	}
+	n := int(sp.end - sp.start)
+	if w.cache == nil {
+		w.stored = resize(w.stored, n)
+		return fetch(ctx, int64(sp.start), w.stored)
+	}
+	w.stored, err = w.cache.Read(ctx, sp.pack.Digest, int64(sp.start), n, fetch)
+	return err
 }
 
 // resize returns a slice of n bytes, b's own where it is big enough.

@@ -157,11 +157,14 @@ func (s *session) commit(ctx context.Context, r *job.Request) (*job.Event, error
 		return nil, err
 	}
 	defer s.store.Close()
+	besideSandboxes.apply()
 	c, warnings, err := NewCommit(ctx, s.store, r)
 	if err != nil {
 		return nil, err
 	}
 	defer c.Close()
+	// Now already: when the next request comes, the sandbox is frozen.
+	whileFrozen.apply()
 	if err := s.send(&job.Event{Kind: job.Ready, Warnings: warnings}); err != nil {
 		return nil, err
 	}
@@ -174,6 +177,7 @@ func (s *session) commit(ctx context.Context, r *job.Request) (*job.Event, error
 	if err := s.send(&job.Event{Kind: job.Captured}); err != nil {
 		return nil, err
 	}
+	besideSandboxes.apply()
 	if r, err = s.expect(ctx, job.Upload); err != nil {
 		return nil, err
 	}

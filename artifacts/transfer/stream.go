@@ -12,6 +12,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/containerd/errdefs"
 )
 
@@ -33,6 +34,7 @@ type Stream struct {
 	ctx    context.Context
 	store  bucket.Store
 	recipe *artifacts.Recipe
+	cache  *cache.Set // nil for none
 
 	offset int64 // of the next byte
 	buf    []byte
@@ -76,7 +78,7 @@ func (s *Stream) load() error {
 		s.zeros = int64(c.Length)
 	} else {
 		if s.ahead == nil {
-			s.ahead = startReadAhead(s.ctx, s.store, s.recipe, s.next)
+			s.ahead = startReadAhead(s.ctx, s, s.next)
 		}
 		data, err := s.ahead.chunk(int(c.Length))
 		if err != nil {
@@ -145,15 +147,24 @@ type fetchedSpan struct {
 	err  error
 }
 
+func (f *fetchedSpan) fetch(ctx context.Context, s *Stream, plan *plan, sp span) {
+	w := spanReader{cache: s.cache}
+	f.data = nil
+	f.err = w.each(ctx, s.store, plan, sp, func(_ artifacts.Chunk, data []byte) error {
+		f.data = append(f.data, data...)
+		return nil
+	})
+}
+
 // errAbsent ends a read behind the last stored chunk.
 var errAbsent = errors.New("read chunk: there are no more")
 
-func startReadAhead(ctx context.Context, s bucket.Store, r *artifacts.Recipe, first int) *readAhead {
+func startReadAhead(ctx context.Context, s *Stream, first int) *readAhead {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &readAhead{cancel: cancel, spans: make(chan *fetchedSpan, streamSpans), free: make(chan struct{}, streamSpans)}
 	a.workers.Go(func() {
 		defer close(a.spans)
-		for plan, sp := range orderedSpans(r, first) {
+		for plan, sp := range orderedSpans(s.recipe, first) {
 			select {
 			case a.free <- struct{}{}:
 			case <-ctx.Done():
@@ -163,11 +174,12 @@ func startReadAhead(ctx context.Context, s bucket.Store, r *artifacts.Recipe, fi
 			a.spans <- f // never blocks: it has room for all that are on their way
 			a.workers.Go(func() {
 				defer close(f.done)
-				var w spanReader
-				f.err = w.each(ctx, s, plan, sp, func(_ artifacts.Chunk, data []byte) error {
-					f.data = append(f.data, data...)
-					return nil
-				})
+				f.fetch(ctx, s, plan, sp)
+				if s.cache != nil && errors.Is(f.err, errdefs.ErrDataLoss) {
+					// A cache promises nothing: the store may have better bytes.
+					s.cache.Forget(sp.pack.Digest, int64(sp.start), int(sp.end-sp.start))
+					f.fetch(ctx, s, plan, sp)
+				}
 			})
 		}
 	})

@@ -13,6 +13,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
+	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/durabledir"
 	"github.com/containerd/errdefs"
@@ -22,12 +23,21 @@ import (
 // fetchVolume restores a volume from its object while the object arrives. The
 // directory exists and is empty; after an error the caller empties it again.
 // Files that it shares with other volumes are noted in links.
-func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, links *durabledir.Links, p *Meter) ([]string, error) {
+func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, node job.Cache, links *durabledir.Links, p *Meter) ([]string, error) {
 	a, err := OpenVolume(ctx, s, id, part)
 	if err != nil {
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
 	defer a.Close()
+	var warnings []string
+	if chunked, ok := a.(*chunkedArchive); ok {
+		set, err := cache.PinPacks(node.Dir, node.Size, chunked.recipe.Packs())
+		if err != nil {
+			warnings = append(warnings, fmt.Sprintf("volume %q: %v; not all that is fetched is kept", v.Name, err))
+		}
+		defer set.Close() // what it says of use is a hint
+		chunked.cache = set
+	}
 	report, err := durabledir.Restore(ctx, &meteredReader{ctx: ctx, r: a, p: p}, v.Path, durabledir.RestoreOptions{MaxArchive: part.Size, Links: links})
 	if checkErr := a.Check(); checkErr != nil && (err == nil || errors.Is(checkErr, errdefs.ErrDataLoss)) {
 		err = checkErr
@@ -35,7 +45,6 @@ func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part arti
 	if err != nil {
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
-	var warnings []string
 	for _, w := range report.Warnings {
 		warnings = append(warnings, fmt.Sprintf("volume %q: %s", v.Name, w))
 	}
@@ -158,18 +167,6 @@ func (a *plainArchive) lost(format string, args ...any) error {
 func isZstd(err error) bool {
 	var own *bucket.Error
 	return !errors.As(err, &own) && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded)
-}
-
-// checkEmpty refuses a volume that has something in it.
-func checkEmpty(v job.Volume) error {
-	entries, err := os.ReadDir(v.Path)
-	if err == nil && len(entries) > 0 {
-		err = fmt.Errorf("%s is not empty (it holds %q): %w", v.Path, entries[0].Name(), errdefs.ErrFailedPrecondition)
-	}
-	if err != nil {
-		return fmt.Errorf("volume %q: %w", v.Name, err)
-	}
-	return nil
 }
 
 // emptyDir removes what is in dir, without following any link.

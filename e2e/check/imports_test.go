@@ -30,7 +30,7 @@ var rules = []rule{
 	{"artifacts/chunk", []string{"artifacts"}},
 	{"artifacts/pack", []string{"artifacts"}},
 	{"artifacts/bucket/...", []string{"artifacts", "artifacts/bucket/..."}},
-	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket/...", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
+	{"artifacts/transfer/...", []string{"artifacts", "artifacts/bucket/...", "artifacts/cache", "artifacts/chunk", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/transfer/...", "durabledir"}},
 	{"artifacts/seat/...", []string{"artifacts", "artifacts/cache", "artifacts/job", "artifacts/local", "artifacts/pack", "artifacts/seat/..."}},
 	{"durabledir/...", []string{"artifacts", "durabledir/..."}},
 	{"runsc", nil},
