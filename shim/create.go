@@ -66,6 +66,11 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		id: r.GetID(), bundle: r.GetBundle(), rootfs: filepath.Join(r.GetBundle(), "rootfs"),
 		spec: spec, decl: decl, name: containerName(spec, r.GetID()),
 	}
+	if spec.Annotations[sandboxid.GroupAnnotation] == "" && !underCRI(spec) {
+		if err := decl.checkContainers(c.name); err != nil {
+			return nil, err
+		}
+	}
 	if err := sb.checkVolumes(c); err != nil {
 		return nil, err
 	}

@@ -164,3 +164,24 @@ func (d *declaration) readGolden(values map[string]string) error {
 	}
 	return nil
 }
+
+// checkContainers refuses a probe or a hook of a container that a sandbox of one
+// does not have: it would never be tried.
+func (d *declaration) checkContainers(name string) error {
+	refuse := func(key string, i int, container string) error {
+		return fmt.Errorf("annotation %s[%d].container: there is no container %q, the only one is %q: %w", key, i, container, name, errdefs.ErrInvalidArgument)
+	}
+	for i, p := range d.probes {
+		if p.Container != "" && p.Container != name {
+			return refuse(readiness.Annotation, i, p.Container)
+		}
+	}
+	for _, m := range hook.Moments {
+		for i, h := range d.hooks[m] {
+			if h.Container != "" && h.Container != name {
+				return refuse(string(m), i, h.Container)
+			}
+		}
+	}
+	return nil
+}

@@ -4,6 +4,8 @@
 package shim
 
 import (
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -147,4 +149,47 @@ func TestKnownAnnotationsAllHaveThePrefix(t *testing.T) {
 			t.Errorf("annotation %q is never looked at", key)
 		}
 	}
+}
+
+func TestContainersOfASandboxOfOne(t *testing.T) {
+	for key, value := range map[string]string{
+		"ateom.dev/readiness":    `[{"tcpSocket":{"port":1}},{"container":"other","tcpSocket":{"port":1}}]`,
+		"ateom.dev/pre-save":     `[{"command":["x"]},{"container":"other","command":["x"]}]`,
+		"ateom.dev/post-restore": `[{"container":"main","command":["x"]},{"container":"other","command":["x"]}]`,
+	} {
+		d, err := declare(map[string]string{key: value})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = d.checkContainers("main")
+		if !errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), key+`[1].container: there is no container "other"`) {
+			t.Errorf("%s: %v", key, err)
+		}
+		if err := d.checkContainers("other"); key != "ateom.dev/post-restore" && err != nil {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+// Whatever an annotation says, it is taken or refused by name.
+func FuzzDeclare(f *testing.F) {
+	keys := slices.Sorted(maps.Keys(annotations))
+	for i, text := range []string{
+		"", "[]", "null", "{}", `[null]`, `[{"httpGet":{"port":"80","path":"/%"}}]`, `[{"grpc":{"port":1,"service":"\xff"}}]`, `[{"command":["x"],"timeoutSeconds":1e99}]`,
+		"Full", "Keep", "Commit,Pause", "/run/x", "s3://x", "../../x", `[{"name":"a","mountPath":"/a"}]`, strings.Repeat("[", 1000), "\x00",
+	} {
+		for key := range keys {
+			f.Add(key+i, text)
+		}
+	}
+	f.Fuzz(func(t *testing.T, key int, text string) {
+		name := keys[uint(key)%uint(len(keys))]
+		d, err := declare(map[string]string{name: text})
+		if err == nil && d == nil {
+			t.Errorf("declare of %s=%q = nothing and no error", name, text)
+		}
+		if err != nil && (!errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), name) && !strings.Contains(err.Error(), strings.TrimPrefix(name, annotationPrefix))) {
+			t.Errorf("declare of %s=%q: %v", name, text, err)
+		}
+	})
 }

@@ -40,6 +40,7 @@ func TestWrongDeclarationsAreRefused(t *testing.T) {
 		{"snapshot that is not there", map[string]string{"ateom.dev/restore-from": "01arz3ndektsv4rrffq69g5fav"}, errdefs.IsNotFound, []string{"01arz3ndektsv4rrffq69g5fav"}},
 		{"readiness that is no JSON", map[string]string{"ateom.dev/readiness": "tcp:80"}, errdefs.IsInvalidArgument, []string{"readiness"}},
 		{"probe without a kind", map[string]string{"ateom.dev/readiness": `[{"periodSeconds":1}]`}, errdefs.IsInvalidArgument, []string{"readiness"}},
+		{"probe of another container", map[string]string{"ateom.dev/readiness": `[{"container":"other","tcpSocket":{"port":1}}]`}, errdefs.IsInvalidArgument, []string{"readiness[0].container", "other"}},
 		{"flag of runsc", map[string]string{"dev.gvisor.flag.host-uds": "all"}, errdefs.IsInvalidArgument, []string{"dev.gvisor.flag.host-uds", "unix sockets"}},
 		{"bundle of flags", map[string]string{"dev.gvisor.bundle.experimental-high-performance": "true"}, errdefs.IsInvalidArgument, []string{"dev.gvisor.bundle.experimental-high-performance"}},
 		{"checkpoint by gVisor", map[string]string{"dev.gvisor.internal.checkpoint.path": "/etc"}, errdefs.IsInvalidArgument, []string{"dev.gvisor.internal.checkpoint.path", "ateom.dev/self"}},

@@ -185,7 +185,7 @@ func (d *Dir) write(name, line string) error {
 		return r
 	}, line)
 	path := filepath.Join(d.info, name)
-	tmp := filepath.Join(d.info, ".new")
+	tmp := filepath.Join(d.info, "."+name) // an answer may be written while a Resume begins
 	if err := os.WriteFile(tmp, []byte(line[:min(len(line), maxAnswer)]+"\n"), 0o444); err != nil {
 		return fmt.Errorf("write %s: %w", name, err)
 	}
