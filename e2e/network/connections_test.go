@@ -8,12 +8,15 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/containerd/containerd/v2/client"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/e2e/harness"
+	"github.com/ateom/ateom/e2e/images"
 )
 
 // listen accepts one connection from the guest, which it has been told to open.
@@ -135,5 +138,48 @@ func TestACopyHasNoConnections(t *testing.T) {
 			in.wantEcho(t)
 			out.wantEcho(t)
 		})
+	}
+}
+
+// counter counts in its memory and in a file on a DurableDir that it has mapped,
+// and says so if they do not agree.
+const counter = `
+import mmap, sys
+f = open("/data/count", "w+b"); f.truncate(8)
+m = mmap.mmap(f.fileno(), 8)
+count = 0
+print("counting", flush=True)
+while True:
+    there = int.from_bytes(m[:8], "little")
+    if there != count:
+        print("the file has", there, "and memory", count, flush=True)
+        sys.exit(3)
+    count += 1
+    m[:8] = count.to_bytes(8, "little")
+`
+
+// To close its connections a sandbox is killed after its memory was saved. Not
+// an instruction of its programs runs in between: their files would be ahead of
+// their memory.
+func TestNothingRunsAfterASave(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	task := n.Run(t, harness.Container{
+		Image: images.Debian, Args: []string{"python3", "-c", counter}, Network: harness.NewNetwork(t),
+		Annotations: map[string]string{"ateom.dev/durable-dirs": `[{"name":"data","mountPath":"/data"}]`},
+	})
+	task.AwaitLog(t, "counting")
+	ctx := n.Context(t)
+	for range 5 {
+		if err := task.Pause(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := task.Resume(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	task.WantState(t, client.Running)
+	if log := task.Log(t); strings.TrimSpace(log) != "counting" {
+		t.Errorf("the program says: %s", log)
 	}
 }
