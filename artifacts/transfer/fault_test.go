@@ -32,25 +32,34 @@ var damages = []damage{
 	{"truncated to half", func(o, _ []byte) []byte { return o[:len(o)/2] }},
 	{"empty", func([]byte, []byte) []byte { return []byte{} }},
 	{"a byte longer", func(o, _ []byte) []byte { return append(o, 0) }},
-	{"swapped with another", func(_, other []byte) []byte { return bytes.Clone(other) }},
+	{"swapped with another, or replayed from it", func(_, other []byte) []byte { return bytes.Clone(other) }},
 	{"gone", func([]byte, []byte) []byte { return nil }},
 }
 
 // TestDamagedObjectsAreRefusedByName damages every object of a snapshot in
-// every way. A fetch and a deep verify must refuse it and name the object; the
-// volumes are empty afterwards.
+// every way, in a plain store and in an encrypted one. A fetch and a deep
+// verify must refuse it and name the object; the volumes are empty afterwards.
 func TestDamagedObjectsAreRefusedByName(t *testing.T) {
 	for encoding, plain := range encodings {
-		t.Run(string(encoding), func(t *testing.T) { testDamagedObjects(t, plain) })
+		t.Run(string(encoding), func(t *testing.T) {
+			s := openStore(t, "mem://")
+			testDamagedObjects(t, plain, func() bucket.Store { return s }, s)
+		})
+		t.Run(string(encoding)+" encrypted", func(t *testing.T) {
+			dir := t.TempDir()
+			key := newKey(t)
+			testDamagedObjects(t, plain, func() bucket.Store { return openSealed(t, dir, key) }, openStore(t, fileURL(dir)))
+		})
 	}
 }
 
 // encodings are those of volumes, and up to which length they are plain then.
 var encodings = map[artifacts.Encoding]int64{artifacts.TarZstd: maxPlain, artifacts.Chunks: 0}
 
-func testDamagedObjects(t *testing.T, plain int64) {
-	s := openStore(t, "mem://")
-	n := newNode(t)
+// testDamagedObjects damages objects of the store that open opens by way of
+// bare, which has them as they are stored.
+func testDamagedObjects(t *testing.T, plain int64, open func() bucket.Store, bare bucket.Store) {
+	s, n := open(), newNode(t)
 	n.plain = plain
 	n.write(0, "a", string(storetest.Bytes(1, 20_000)))
 	n.write(1, "b", string(storetest.Bytes(2, 20_000)))
@@ -69,22 +78,22 @@ func testDamagedObjects(t *testing.T, plain int64) {
 		t.Fatalf("objects of the snapshots: %q, %q; want %d each", objects, twins, want)
 	}
 	for i, key := range objects {
-		good := mustRead(t, s, key)
+		good := mustRead(t, bare, key)
 		for _, d := range damages {
 			t.Run(key[:strings.IndexByte(key, '/')]+"/"+d.name, func(t *testing.T) {
-				defer mustPut(t, s, key, good)
-				bad := d.apply(bytes.Clone(good), mustRead(t, s, twins[i]))
+				defer mustPut(t, bare, key, good)
+				bad := d.apply(bytes.Clone(good), mustRead(t, bare, twins[i]))
 				if bad == nil {
-					if err := s.Delete(t.Context(), key); err != nil {
+					if err := bare.Delete(t.Context(), key); err != nil {
 						t.Fatal(err)
 					}
 				} else {
-					mustPut(t, s, key, bad)
+					mustPut(t, bare, key, bad)
 				}
-				// The pack's index and tail are not what a fetch reads.
-				inTail := strings.HasPrefix(key, artifacts.PacksPrefix) && (d.name == "a bit flipped at the end" ||
+				// A plain pack's index and tail are not what a fetch reads.
+				inTail := s == bare && strings.HasPrefix(key, artifacts.PacksPrefix) && (d.name == "a bit flipped at the end" ||
 					d.name == "truncated by a byte" || d.name == "a byte longer")
-				there := newNode(t)
+				s, there := open(), newNode(t) // nothing is known of the good object
 				_, _, err := there.fetch(s, m.ID, false)
 				if inTail {
 					d, _ := artifacts.ContentKeyDigest(key, artifacts.PacksPrefix)
@@ -102,6 +111,7 @@ func testDamagedObjects(t *testing.T, plain int64) {
 			})
 		}
 	}
+	s = open()
 	if _, err := Verify(t.Context(), s, m.ID, Deep, nil); err != nil {
 		t.Errorf("verify the repaired snapshot: %v", err)
 	}

@@ -88,6 +88,34 @@ func TestEncryptedStoreKeepsSnapshotsAndDeduplicates(t *testing.T) {
 	}
 }
 
+// Damage of the object that tells a wrong key from damage keeps nobody from
+// reading, and is said before anything is written.
+func TestDamagedMarkOfAnEncryptedStoreIsNamed(t *testing.T) {
+	dir, key := t.TempDir(), newKey(t)
+	s, bare := openSealed(t, dir, key), openStore(t, fileURL(dir))
+	n := newNode(t)
+	m, _ := n.commit(s, artifacts.Full, epoch, testImage(1, 100), "")
+	const mark = "sealed"
+	good := mustRead(t, bare, mark)
+	other := t.TempDir()
+	newNode(t).commit(openSealed(t, other), artifacts.Full, epoch, testImage(1, 100), "")
+	for _, d := range damages {
+		bad := d.apply(bytes.Clone(good), mustRead(t, openStore(t, fileURL(other)), mark))
+		if bad == nil {
+			continue // the next commit makes it again
+		}
+		mustPut(t, bare, mark, bad)
+		fresh := openSealed(t, dir, key)
+		if _, err := Verify(t.Context(), fresh, m.ID, Deep, nil); err != nil {
+			t.Errorf("%s: verify: %v", d.name, err)
+		}
+		_, _, err := n.tryCommit(t.Context(), fresh, artifacts.Full, epoch.Add(time.Second), testImage(1, 100), "")
+		if !errors.Is(err, errdefs.ErrDataLoss) && !errors.Is(err, errdefs.ErrPermissionDenied) || !strings.Contains(err.Error(), "decrypt "+mark) {
+			t.Errorf("%s: commit: %v, want data loss or permission denied, and the object's name", d.name, err)
+		}
+	}
+}
+
 func TestNamesInAnEncryptedStoreConfirmNoGuess(t *testing.T) {
 	image := testImage(1, 500)
 	n := newNode(t)

@@ -59,6 +59,7 @@ func (s *Store) getRange(ctx context.Context, key string, offset, length int64) 
 	start := headerSize + first*(segmentSize+tagSize)
 	window := make([]byte, min(e.size, headerSize+(last+1)*(segmentSize+tagSize))-start)
 	if err := bucket.ReadRange(ctx, s.Store, key, start, window); err != nil {
+		s.ends.forget(key) // another object may be there by now
 		return nil, err
 	}
 	src := &pieces{list: []piece{{start, window}, {0, e.head}, {e.size - int64(len(e.tail)), e.tail}}}
@@ -67,7 +68,10 @@ func (s *Store) getRange(ctx context.Context, key string, offset, length int64) 
 		s.ends.forget(key)
 		return nil, s.explain(ctx, key, err)
 	}
-	explain := func(err error) error { return s.explain(ctx, key, err) }
+	explain := func(err error) error {
+		s.ends.forget(key)
+		return s.explain(ctx, key, err)
+	}
 	return &reader{r: io.NewSectionReader(r, offset, end-offset), c: io.NopCloser(nil), explain: explain}, nil
 }
 
