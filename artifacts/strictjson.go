@@ -19,17 +19,23 @@ import (
 // maxDepth bounds the nesting of objects and arrays. Version 1 needs four.
 const maxDepth = 16
 
+// maxComposites bounds objects, arrays and nulls: each may become a struct of
+// hundreds of bytes from two or four. Version 1 needs some three thousand, for
+// as many parts and containers as it allows.
+const maxComposites = 1 << 14
+
 // checkJSON reads data token by token, without building anything but the key
 // sets of the open objects. It refuses what encoding/json would silently take:
 // keys that occur twice (also in different case), trailing values, bytes that
-// are not UTF-8, deep nesting.
+// are not UTF-8, deep nesting, a flood of small values.
 func checkJSON(data []byte) error {
 	if !utf8.Valid(data) {
 		return errors.New("not UTF-8")
 	}
 	dec := json.NewDecoder(bytes.NewReader(data))
 	dec.UseNumber()
-	if err := checkValue(dec, 0); err != nil {
+	composites := 0
+	if err := checkValue(dec, 0, &composites); err != nil {
 		return err
 	}
 	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
@@ -38,8 +44,8 @@ func checkJSON(data []byte) error {
 	return nil
 }
 
-// checkValue consumes one value.
-func checkValue(dec *json.Decoder, depth int) error {
+// checkValue consumes one value and counts what it is made of.
+func checkValue(dec *json.Decoder, depth int, composites *int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("nested deeper than %d", maxDepth)
 	}
@@ -48,6 +54,11 @@ func checkValue(dec *json.Decoder, depth int) error {
 		return fmt.Errorf("not JSON: %w", err)
 	}
 	delim, ok := tok.(json.Delim)
+	if ok || tok == nil {
+		if *composites++; *composites > maxComposites {
+			return fmt.Errorf("more than %d objects, arrays and nulls", maxComposites)
+		}
+	}
 	if !ok {
 		return nil
 	}
@@ -64,7 +75,7 @@ func checkValue(dec *json.Decoder, depth int) error {
 			}
 			keys[folded] = true
 		}
-		if err := checkValue(dec, depth+1); err != nil {
+		if err := checkValue(dec, depth+1, composites); err != nil {
 			return err
 		}
 	}
