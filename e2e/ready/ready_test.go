@@ -18,18 +18,18 @@ import (
 
 // probes are one of each kind, with what its error says of a guest that is busy.
 var probes = []struct{ name, action, busy string }{
-	{"tcpSocket", `"tcpSocket":{"port":8081}`, "tcpSocket :8081 did not succeed within 1s"},
-	{"httpGet", `"httpGet":{"port":"8082","path":"/x"}`, "httpGet http://:8082/x did not succeed within 1s: status 503"},
-	{"https", `"httpGet":{"port":8083,"scheme":"HTTPS"}`, "httpGet https://:8083/ did not succeed within 1s: status 503"},
-	{"grpc", `"grpc":{"port":8084,"service":"door"}`, `grpc :8084 service "door" did not succeed within 1s: service "door" is NOT_SERVING`},
-	{"exec", `"exec":{"command":["/guest","check"]}`, `exec ["/guest" "check"] did not succeed within 1s: exit status 3`},
+	{"tcpSocket", `"tcpSocket":{"port":8081}`, "tcpSocket :8081 did not succeed within 5s"},
+	{"httpGet", `"httpGet":{"port":"8082","path":"/x"}`, "httpGet http://:8082/x did not succeed within 5s: status 503"},
+	{"https", `"httpGet":{"port":8083,"scheme":"HTTPS"}`, "httpGet https://:8083/ did not succeed within 5s: status 503"},
+	{"grpc", `"grpc":{"port":8084,"service":"door"}`, `grpc :8084 service "door" did not succeed within 5s: service "door" is NOT_SERVING`},
+	{"exec", `"exec":{"command":["/guest","check"]}`, `exec ["/guest" "check"] did not succeed within 5s: exit status 3`},
 }
 
-// annotation is a probe that is tried for a second.
+// annotation is a probe that is tried for five seconds, so that a busy machine can answer.
 func annotation(actions ...string) string {
 	var list []string
 	for _, a := range actions {
-		list = append(list, "{"+a+`,"periodSeconds":1,"failureThreshold":1}`)
+		list = append(list, "{"+a+`,"periodSeconds":5,"timeoutSeconds":5,"failureThreshold":1}`)
 	}
 	return "[" + strings.Join(list, ",") + "]"
 }
@@ -158,7 +158,7 @@ func TestStartFromASnapshotWaitsToo(t *testing.T) {
 	post(t, at, "busy")
 	woken.WantState(t, client.Running)
 
-	if _, _, err := wake(busy, "Kill"); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "did not succeed within 1s") {
+	if _, _, err := wake(busy, "Kill"); err == nil || !strings.Contains(err.Error(), busy) || !strings.Contains(err.Error(), "did not succeed within 5s") {
 		t.Errorf("start of a busy snapshot: %v", err)
 	}
 	kept, at, err := wake(busy, "Keep")
