@@ -40,7 +40,7 @@ func newCell(t *testing.T, state State) *cell {
 	if state == Created {
 		b.addContainer(t, "box")
 		b.addContainer(t, "other")
-		if err := c.f.boot(1); err != nil {
+		if err := c.f.boot(1, 0); err != nil {
 			t.Fatal(err)
 		}
 		b.sb.newLife(c.f.running().pid)

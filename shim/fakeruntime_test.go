@@ -105,9 +105,18 @@ func (f *fakeRuntime) await(call string) {
 
 func (f *fakeRuntime) begin(call string) (gate chan struct{}, fails bool) {
 	f.mu.Lock()
-	defer f.mu.Unlock()
+	decide := f.fails
 	f.calls = append(f.calls, call)
-	return f.stops[call], f.fails(call)
+	gate = f.stops[call]
+	f.mu.Unlock()
+	return gate, decide(call)
+}
+
+// failing says which calls fail from now on.
+func (f *fakeRuntime) failing(decide func(call string) bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.fails = decide
 }
 
 func (f *fakeRuntime) violated(format string, args ...any) {
@@ -210,12 +219,12 @@ func (f *fakeRuntime) run(args []string) error {
 	id := args[len(args)-1]
 	switch args[0] {
 	case "create":
-		return f.create(id, flagValue(args, "--pid-file"))
+		return f.create(id, flagValue(args, "--pid-file"), 0)
 	case "start", "update":
 		return nil
 	case "restore":
 		if pidFile := flagValue(args, "--pid-file"); pidFile != "" {
-			if err := f.create(id, pidFile); err != nil {
+			if err := f.create(id, pidFile, 1); err != nil {
 				return err
 			}
 		}
@@ -230,9 +239,9 @@ func (f *fakeRuntime) run(args []string) error {
 	}
 }
 
-func (f *fakeRuntime) create(id, pidFile string) error {
+func (f *fakeRuntime) create(id, pidFile string, frozen int) error {
 	if id == "box" {
-		if err := f.boot(0); err != nil {
+		if err := f.boot(0, frozen); err != nil {
 			return err
 		}
 	}
@@ -264,7 +273,12 @@ func (f *fakeRuntime) Wait(ctx context.Context, pid int) (int, error) {
 }
 
 func (f *fakeRuntime) restore(id, seatDir string) error {
+	k := f.running()
 	if id != "box" {
+		// Nothing runs before all have come.
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		k.frozen = 0
 		return nil
 	}
 	config, err := os.Open(filepath.Join(seatDir, job.SeatFile))
@@ -280,7 +294,6 @@ func (f *fakeRuntime) restore(id, seatDir string) error {
 	if err != nil {
 		return err
 	}
-	k := f.running()
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.memory = n
@@ -296,7 +309,7 @@ func (f *fakeRuntime) restore(id, seatDir string) error {
 func (b *bench) runs(t *testing.T, f *fakeRuntime) (root, other *container) {
 	t.Helper()
 	root, other = b.addContainer(t, "box"), b.addContainer(t, "other")
-	if err := f.boot(1); err != nil {
+	if err := f.boot(1, 0); err != nil {
 		t.Fatal(err)
 	}
 	b.sb.newLife(f.running().pid)

@@ -21,8 +21,9 @@ import (
 	"github.com/ateom/ateom/runsc"
 )
 
-// boot starts a sandbox whose memory holds a number.
-func (f *fakeRuntime) boot(memory int) error {
+// boot starts a sandbox whose memory holds a number; one that is frozen runs
+// when its last container is restored.
+func (f *fakeRuntime) boot(memory, frozen int) error {
 	path := filepath.Join(f.root, "runsc-box.sock")
 	_ = os.Remove(path)
 	listener, err := unet.BindAndListen(path, false)
@@ -32,7 +33,7 @@ func (f *fakeRuntime) boot(memory int) error {
 	f.mu.Lock()
 	f.pids++
 	k := &containerManager{
-		fake: f, pid: 1<<22 + f.pids, memory: memory, died: make(chan struct{}), // beyond the kernel's highest pid
+		fake: f, pid: 1<<22 + f.pids, memory: memory, frozen: frozen, died: make(chan struct{}), // beyond the kernel's highest pid
 		listener: listener, server: urpc.NewServer(), accepting: make(chan struct{}), signals: make(chan int32, 100),
 	}
 	f.exits[k.pid] = k.died

@@ -31,6 +31,9 @@ type flight[T any] struct {
 	value           T
 	err             error
 	once            sync.Once
+	// outcome is how the operation went, whatever was answered; set when ended
+	// is closed.
+	outcome error
 }
 
 func (f *flight[T]) answer(value T, err error) {
@@ -99,6 +102,7 @@ func (f *flights[T]) fly(ctx context.Context, now *flight[T], run func(context.C
 	value, err := recovered(ctx, func() (T, error) {
 		return run(ctx, func(early T) { now.answer(early, nil) })
 	})
+	now.outcome = err
 	f.mu.Lock()
 	if f.current == now {
 		f.current = nil
@@ -107,15 +111,19 @@ func (f *flights[T]) fly(ctx context.Context, now *flight[T], run func(context.C
 	now.answer(value, err)
 }
 
-// underWay returns a channel that is closed when the operation under way is
-// over, or nil if there is none.
-func (f *flights[T]) underWay() <-chan struct{} {
+// part lets requests that come from now on have an operation of their own:
+// what the one under way has answered is about to be no longer true.
+func (f *flights[T]) part() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.current == nil {
-		return nil
-	}
-	return f.current.ended
+	f.current = nil
+}
+
+// underWay returns the operation under way, or nil if there is none.
+func (f *flights[T]) underWay() *flight[T] {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.current
 }
 
 // recovered calls f. A panic fails the one call that caused it: the sandbox is

@@ -29,7 +29,7 @@ func newFrozen(t *testing.T, failing ...string) (b *bench, f *fakeRuntime, relea
 	f = b.withRuntime(t)
 	root, _ := b.runs(t, f)
 	root.decl.pauseReturn = returnFrozen
-	f.fails = func(call string) bool { return slices.Contains(failing, call) }
+	f.failing(func(call string) bool { return slices.Contains(failing, call) })
 	release = f.stop("checkpoint")
 	t.Cleanup(release)
 	if _, err := b.Service.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"}); err != nil {
@@ -51,7 +51,7 @@ func TestAFrozenSandboxIsPausedForItsClients(t *testing.T) {
 	if _, err := b.Service.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"}); err != nil {
 		t.Error(err)
 	}
-	over := b.sb.pauses.underWay()
+	over := b.sb.pauses.underWay().ended
 	release()
 	<-over
 	if s := b.sb.machine.state(); s != Paused || b.sb.paused == nil {
@@ -96,7 +96,7 @@ func TestAResumeBeforeTheSavesEndThaws(t *testing.T) {
 // Nobody waits for the save; that it failed is told by events, status and log.
 func TestASaveThatFailsBehindItsAnswerIsReported(t *testing.T) {
 	b, f, release := newFrozen(t, "checkpoint")
-	over := b.sb.pauses.underWay()
+	over := b.sb.pauses.underWay().ended
 	release()
 	<-over
 	if s := b.sb.machine.state(); s != Running {
@@ -116,7 +116,7 @@ func TestASaveThatFailsBehindItsAnswerIsReported(t *testing.T) {
 
 func TestKillEndsASaveBehindItsAnswer(t *testing.T) {
 	b, _, _ := newFrozen(t)
-	over := b.sb.pauses.underWay()
+	over := b.sb.pauses.underWay().ended
 	if _, err := b.Kill(t.Context(), &taskapi.KillRequest{ID: "box", Signal: sigkill}); err != nil {
 		t.Fatal(err)
 	}

@@ -122,11 +122,9 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
 	sb.interruptVerb(errKilled)
-	if l := sb.currentLife(); l != nil && c.isRoot(sb) {
-		// A frozen kernel serves no signals, but its process dies like any other.
-		if err := s.processes.Kill(l.pid); err != nil {
-			return fmt.Errorf("kill sandbox %s: %w", sb.id, err)
-		}
+	// A frozen kernel serves no signals, but its process dies like any other.
+	if err := s.killSandbox(sb, c); err != nil {
+		return err
 	}
 	verbCtx, end, err := sb.take(ctx)
 	if err != nil {
@@ -135,6 +133,10 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 	defer end()
 	if c.init.isStarted() && sb.machine.state() == Running && !c.isRoot(sb) {
 		return sb.control.SignalAll(verbCtx, c.id, syscall.SIGKILL)
+	}
+	// A resume that could not be interrupted any more has made another process.
+	if err := s.killSandbox(sb, c); err != nil {
+		return err
 	}
 	if c.isRoot(sb) {
 		for _, other := range sb.all() {
@@ -149,5 +151,17 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 		sb.incomplete = c.id
 	}
 	s.exited(sb, c, killedStatus)
+	return nil
+}
+
+// killSandbox kills the sandbox's process, if there is one and c is its root.
+func (s *Service) killSandbox(sb *sandbox, c *container) error {
+	l := sb.currentLife()
+	if l == nil || !c.isRoot(sb) {
+		return nil
+	}
+	if err := s.processes.Kill(l.pid); err != nil {
+		return fmt.Errorf("kill sandbox %s: %w", sb.id, err)
+	}
 	return nil
 }

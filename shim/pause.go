@@ -36,6 +36,9 @@ var errThawed = errors.New("sandbox was resumed before it was saved")
 // pause pauses the sandbox; requests that come while one is under way share its
 // outcome.
 func (s *Service) pause(ctx context.Context, sb *sandbox) (*pauseOutcome, error) {
+	if err := sb.admit(ctx, verbPause); err != nil {
+		return nil, err
+	}
 	return sb.pauses.do(ctx, func(ctx context.Context, answer func(*pauseOutcome)) (*pauseOutcome, error) {
 		return s.pauseOnce(ctx, sb, answer)
 	})
@@ -53,9 +56,9 @@ func (s *Service) pauseSaved(ctx context.Context, sb *sandbox) (*local.Snapshot,
 	if out.snap != nil {
 		return out.snap, nil
 	}
-	if over := sb.pauses.underWay(); over != nil {
+	if pause := sb.pauses.underWay(); pause != nil {
 		select {
-		case <-over:
+		case <-pause.ended:
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
@@ -91,12 +94,14 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
 	}
 	live := sb.live()
+	answered := false
 	defer func() {
-		if err != nil {
-			// Fails only if the sandbox was stopped meanwhile, which stands.
-			_ = sb.machine.move(Running, Pausing)
+		if err == nil {
+			return
 		}
-		if sb.setBehind(nil) && err != nil {
+		// Fails only if the sandbox was stopped meanwhile, which stands.
+		_ = sb.machine.move(Running, Pausing)
+		if answered {
 			s.failedBehind(ctx, sb, live, err)
 		}
 	}()
@@ -123,11 +128,17 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		ctx, cut = context.WithCancelCause(ctx)
 		defer cut(nil)
 		sb.setBehind(cut)
+		answered = true
 		s.putPaused(live)
 		answer(&pauseOutcome{phases: slices.Clone(clock.phases)})
 	}
 	sb.noteStats(ctx, live)
 	snap, err := sb.saveLocally(ctx, scope, clock, func() {
+		if answered {
+			// Whoever sees it run is not told that it is paused.
+			sb.setBehind(nil)
+			sb.pauses.part()
+		}
 		thaw()
 		release()
 	})
@@ -142,10 +153,12 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 	s.free(context.WithoutCancel(ctx), sb, snap, thaw)
 	clock.mark("free")
 	sb.standIn(ctx)
-	if err := sb.machine.move(Paused, Pausing); err != nil {
+	err = sb.machine.move(Paused, Pausing)
+	sb.setBehind(nil)
+	if err != nil {
 		return nil, err
 	}
-	if live[0].decl.pauseReturn == returnSaved {
+	if !answered {
 		s.putPaused(live)
 	}
 	clock.snapshot = snap.Manifest

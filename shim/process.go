@@ -60,15 +60,22 @@ func (p *process) isStarted() bool {
 // finish sets the exit status and closes the shim's ends of the streams. Only
 // the first call counts; it returns true.
 func (p *process) finish(status int) bool {
+	if !p.end(status) {
+		return false
+	}
+	p.closeStreams()
+	return true
+}
+
+// end is finish without the streams, which may take their time.
+func (p *process) end(status int) bool {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	if p.hasExited() {
-		p.mu.Unlock()
 		return false
 	}
 	p.status, p.at = uint32(status), time.Now()
 	close(p.exited)
-	p.mu.Unlock()
-	p.closeStreams()
 	return true
 }
 

@@ -46,6 +46,16 @@ func (s *sandbox) ended(ctx context.Context, v verb, w *stopwatch, err error) {
 	s.journal(ctx, r, w)
 }
 
+// admit refuses a verb at once where its state does, and tells of that. Who is
+// refused must not share the outcome of those who come a moment later.
+func (s *sandbox) admit(ctx context.Context, v verb) error {
+	err := s.check(v)
+	if err != nil {
+		s.ended(ctx, v, newStopwatch(ctx), err)
+	}
+	return err
+}
+
 // logVerb writes the verb's one line. Its phases sum to its total.
 func (s *sandbox) logVerb(ctx context.Context, r *ateomv1.VerbReport) {
 	fields := log.Fields{"sandbox": s.id, "verb": r.GetVerb()}

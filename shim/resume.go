@@ -19,6 +19,9 @@ import (
 // resume resumes the sandbox; requests that come while one is under way share
 // its outcome.
 func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, error) {
+	if err := sb.admit(ctx, verbResume); err != nil {
+		return nil, err
+	}
 	return sb.resumes.do(ctx, func(ctx context.Context, _ func([]*ateomv1.Phase)) ([]*ateomv1.Phase, error) {
 		if phases, ok := s.thawEarly(ctx, sb); ok {
 			return phases, nil
@@ -31,16 +34,16 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, er
 // thawEarly ends a pause whose save goes on behind its answer, and says whether
 // the sandbox runs again because of that; else the save was faster.
 func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ []*ateomv1.Phase, ok bool) {
-	over, clock := sb.pauses.underWay(), newStopwatch(ctx)
-	if over == nil || !sb.cutBehind(errThawed) {
+	pause, clock := sb.pauses.underWay(), newStopwatch(ctx)
+	if pause == nil || !sb.cutBehind(errThawed) {
 		return nil, false
 	}
 	select {
-	case <-over:
+	case <-pause.ended:
 	case <-ctx.Done():
 		return nil, false
 	}
-	if sb.machine.state() != Running {
+	if !errors.Is(pause.outcome, errThawed) {
 		return nil, false
 	}
 	clock.mark("thaw")

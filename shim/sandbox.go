@@ -227,14 +227,12 @@ func (s *sandbox) interruptVerb(cause error) {
 	}
 }
 
-// setBehind notes how to end a save that goes on behind its answer, or that
-// none does any more, and says whether one did.
-func (s *sandbox) setBehind(cut context.CancelCauseFunc) (was bool) {
+// setBehind notes how to end a save that goes on behind its answer; nil when
+// none does any more.
+func (s *sandbox) setBehind(cut context.CancelCauseFunc) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	was = s.behind != nil
 	s.behind = cut
-	return was
 }
 
 // cutBehind ends a save that goes on behind its answer, if there is one.

@@ -69,11 +69,14 @@ func (s *Service) exited(sb *sandbox, c *container, status int) {
 			s.execExited(c, e, killedStatus)
 		}
 	}
+	// Who is told that the sandbox is stopped is told how its process ended.
+	first := c.init.end(status)
 	if c.isRoot(sb) {
 		sb.machine.stop()
 	}
 	sb.noteEnd(c, status)
-	if c.init.finish(status) {
+	if first {
+		c.init.closeStreams()
 		s.events.put(exitEvent(c.id, c.init))
 	}
 }
