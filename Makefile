@@ -22,7 +22,7 @@ REVISION := $(shell git rev-parse HEAD 2>/dev/null)
 STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
-TOOLS := containerd containerd-2.3 containerd-2.2 containerd-1.7 ctr versitygw fake-gcs-server azurite
+TOOLS := containerd containerd-2.3 containerd-2.2 containerd-1.7 runsc-other gvisor_sentry-other ctr versitygw fake-gcs-server azurite
 KUBERNETES := etcd kube-apiserver kubelet kubectl
 
 ##@ Build

@@ -55,7 +55,7 @@ func (s *sandbox) saveThrough(ctx context.Context, seat *seat) error {
 	err = s.control.Checkpoint(ctx, sidecar.Socket)
 	sidecar.Close()
 	if errors.Is(err, runsc.ErrUnsupported) {
-		return s.runsc.With(sidecarEnv+"="+filepath.Dir(seat.binary)).Checkpoint(ctx, s.id, seat.dir)
+		return s.runsc.With(sidecarEnv+"="+seat.sidecars).Checkpoint(ctx, s.id, seat.dir)
 	}
 	return err
 }
@@ -142,7 +142,7 @@ func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runs
 		return s.restoreFiles(ctx, i, restore)
 	}
 	defer seat.leave()
-	err = restore(s.runsc.With(sidecarEnv+"="+filepath.Dir(seat.binary)), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
+	err = restore(s.runsc.With(sidecarEnv+"="+seat.sidecars), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
 	return seat.explain(err)
 }
 
@@ -169,6 +169,8 @@ type seat struct {
 	dir    string
 	status string
 	binary string // of the side-car
+	// sidecars is the directory where runsc is to look for it.
+	sidecars string
 }
 
 // takeSeat prepares a seat; leave must be called when runsc has returned.
@@ -181,12 +183,16 @@ func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
 	if err != nil {
 		return nil, err
 	}
+	sidecars, err := s.sidecars(binary)
+	if err != nil {
+		return nil, err
+	}
 	dir, err := os.MkdirTemp(s.scratch, "seat-")
 	if err != nil {
 		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
 	}
 	// The status outlives the seat: pages may arrive long after runsc has returned.
-	t := &seat{dir: dir, status: s.seatStatus(config.Mode), binary: binary}
+	t := &seat{dir: dir, status: s.seatStatus(config.Mode), binary: binary, sidecars: sidecars}
 	if err := os.Remove(t.status); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/sandboxid"
@@ -118,6 +119,12 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
+	if first && sb.origin != nil {
+		// The snapshot may need another build of runsc than was noted.
+		if err := record.Write(c.bundle, sb.record(c, "")); err != nil {
+			return nil, err
+		}
+	}
 	if first {
 		if err := s.settleInside(ctx, sb, decl); err != nil {
 			return nil, err
@@ -189,6 +196,8 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	if err != nil {
 		return nil, false, err
 	}
+	options := r.GetOptions()
+	sb.reload = func() (*config.Config, error) { return loadConfig(options) }
 	s.sandbox = sb
 	return sb, true, nil
 }
@@ -259,6 +268,9 @@ func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.Cr
 	opts := runsc.CreateOpts{}
 	if c.isRoot(s) {
 		opts.IO = c.io()
+		if _, err := s.madeBy(ctx); err != nil {
+			return 0, err
+		}
 	}
 	if c.init.streams.Terminal == nil {
 		return create(opts)

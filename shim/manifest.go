@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"slices"
@@ -47,18 +46,13 @@ func (s *sandbox) manifest(ctx context.Context, id artifacts.ID, scope artifacts
 	if scope != artifacts.Full {
 		return m, nil
 	}
-	identity, err := s.identity(ctx)
+	build, err := s.madeBy(ctx)
 	if err != nil {
 		return nil, err
 	}
-	m.Runtime = &artifacts.Runtime{Name: "runsc", Version: identity.Version, SHA256: identity.SHA256}
+	m.Runtime = &artifacts.Runtime{Name: "runsc", Version: build.Version, SHA256: build.SHA256}
 	m.Machine = thisMachine()
 	return m, nil
-}
-
-// identity returns which runsc the sandbox runs on.
-func (s *sandbox) identity(ctx context.Context) (runsc.Identity, error) {
-	return runsc.Identify(ctx, s.runsc.Binary, filepath.Join(s.cfg.RunDir, "runsc-id"))
 }
 
 // thisMachine describes what a Full snapshot made here needs to find again.
@@ -71,7 +65,8 @@ func thisMachine() *artifacts.Machine {
 }
 
 // checkCompatible refuses a Full snapshot that this node or this container
-// could not go on with, before any page is moved.
+// could not go on with, before any page is moved. If it could, the sandbox's
+// runsc is the build that made the snapshot afterwards.
 func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, image string) error {
 	if len(m.Sandbox.Containers) > 0 {
 		if was := m.Sandbox.Containers[0].ImageDigest; was != "" && image != "" && was != image {
@@ -79,18 +74,13 @@ func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, im
 		}
 	}
 	if m.Scope != artifacts.Full {
+		// A cold boot: any build will do, and which it is is noted when it is used.
+		s.build = runsc.Identity{}
 		return nil
-	}
-	identity, err := s.identity(ctx)
-	if err != nil {
-		return err
 	}
 	switch here, was := thisMachine(), m.Machine; {
 	case m.Runtime == nil || was == nil:
 		return incompatible(m, "its manifest does not say which runsc and machine it needs")
-	case m.Runtime.SHA256 != identity.SHA256:
-		return incompatible(m, "it was made by runsc %s (sha256 %.12s…), this node has %s (sha256 %.12s…)",
-			m.Runtime.Version, m.Runtime.SHA256, identity.Version, identity.SHA256)
 	case was.Arch != here.Arch:
 		return incompatible(m, "it was made on %s, this node is %s", was.Arch, here.Arch)
 	case was.PageSize != here.PageSize:
@@ -102,8 +92,11 @@ func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, im
 		if len(missing) > 0 {
 			return incompatible(m, "this node's CPU lacks %s", strings.Join(missing, ", "))
 		}
-		return nil
 	}
+	if err := s.useBuild(ctx, runsc.Identity{Version: m.Runtime.Version, SHA256: m.Runtime.SHA256}); err != nil {
+		return fmt.Errorf("snapshot %s cannot be used here: %w", m.ID, err)
+	}
+	return nil
 }
 
 func incompatible(m *artifacts.Manifest, format string, args ...any) error {

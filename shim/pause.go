@@ -268,6 +268,10 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 		return nil, err
 	}
 	if m.Scope == artifacts.Full {
+		// What could not be resumed here is not put to sleep.
+		if _, err := s.findBuild(ctx, s.build); err != nil {
+			return nil, fmt.Errorf("runsc was replaced under the sandbox: %w", err)
+		}
 		if m.Parts, err = s.save(ctx, draft.Dir()); err != nil {
 			return nil, err
 		}

@@ -63,6 +63,12 @@ type sandbox struct {
 	// volumesDir holds the DurableDirs that the shim provides.
 	volumesDir string
 
+	// build is the build of runsc that made the sandbox's processes; see madeBy.
+	// Guarded by verb.
+	build runsc.Identity
+	// reload reads the node's configuration as it is now; nil if it cannot change.
+	reload func() (*config.Config, error)
+
 	machine *machine
 	verb    chan struct{} // holds one token while a verb is under way
 	pauses  flights[*pauseOutcome]

@@ -120,7 +120,7 @@ func TestSnapshotInUseIsRemovedWhenNobodyReadsIt(t *testing.T) {
 
 func TestIncompatibleSnapshotsAreRefused(t *testing.T) {
 	b := newBench(t)
-	identity, err := b.sb.identity(t.Context())
+	identity, err := b.sb.madeBy(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

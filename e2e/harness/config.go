@@ -23,6 +23,9 @@ import (
 // "dir" in a directory of the node.
 type Config struct {
 	config.Config
+	// Daemon is the program that is containerd: "containerd", which is the newest
+	// release, by default, or "containerd-RELEASE".
+	Daemon string
 	// CRI makes the node's containerd serve a kubelet.
 	CRI *CRI
 }
@@ -43,6 +46,9 @@ func (c Config) complete(dir string) (Config, error) {
 		if *path == "" {
 			*path = filepath.Join(dir, name)
 		}
+	}
+	if c.Daemon == "" {
+		c.Daemon = "containerd"
 	}
 	if c.CheckpointIO == "" {
 		c.CheckpointIO = config.Gofer
@@ -68,7 +74,10 @@ func (c Config) write(path string) error {
 	if err := toml.Unmarshal(all, &settings); err != nil {
 		return fmt.Errorf("encode configuration: %w", err)
 	}
-	maps.DeleteFunc(settings, func(_ string, value any) bool { return reflect.ValueOf(value).IsZero() })
+	maps.DeleteFunc(settings, func(_ string, value any) bool {
+		v := reflect.ValueOf(value)
+		return v.IsZero() || v.Kind() == reflect.Slice && v.Len() == 0
+	})
 	b, err := toml.Marshal(settings)
 	if err != nil {
 		return fmt.Errorf("encode configuration: %w", err)
@@ -78,7 +87,7 @@ func (c Config) write(path string) error {
 
 // daemonConfig is a containerd that has nothing to do with Kubernetes, unless
 // there is a CRI, and writes nowhere but below its directory.
-var daemonConfig = template.Must(template.New("").Parse(`version = 3
+var daemonConfig = template.Must(template.New("").Parse(`version = {{.Version}}
 root = "{{.Dir}}/root"
 state = "{{.Dir}}/state"
 disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
@@ -118,12 +127,16 @@ const criNamespace = "k8s.io"
 
 func daemonConfigPath(dir string) string { return filepath.Join(dir, "containerd.toml") }
 
-func writeDaemonConfig(dir, address string, cri *CRI) error {
+func writeDaemonConfig(dir, address string, c Config) error {
 	var b bytes.Buffer
 	data := struct {
 		Dir, Address string
+		Version      int // of the configuration's form
 		CRI          *CRI
-	}{dir, address, cri}
+	}{dir, address, 3, c.CRI}
+	if c.Daemon == "containerd-1.7" {
+		data.Version = 2
+	}
 	if err := daemonConfig.Execute(&b, data); err != nil {
 		return err
 	}

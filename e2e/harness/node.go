@@ -76,7 +76,7 @@ func Start(c Config) (_ *Node, err error) {
 	if err := n.Config.write(n.ConfigPath()); err != nil {
 		return nil, err
 	}
-	if err := writeDaemonConfig(n.Dir, n.Address, c.CRI); err != nil {
+	if err := writeDaemonConfig(n.Dir, n.Address, n.Config); err != nil {
 		return nil, err
 	}
 	return n, n.boot()
@@ -129,7 +129,7 @@ func (n *Node) ConfigPath() string { return filepath.Join(n.Dir, "config.toml") 
 
 // boot starts containerd and waits until it serves.
 func (n *Node) boot() error {
-	binary, err := Program("containerd")
+	binary, err := Program(n.Config.Daemon)
 	if err != nil {
 		return err
 	}

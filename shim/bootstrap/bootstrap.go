@@ -52,6 +52,11 @@ func (a actions) Start(ctx context.Context, id string, opts shim.StartOpts) (_ s
 		return params, fmt.Errorf("compute shim address: %w", err)
 	}
 	params.Address = address
+	// Where containerd 1.7 looks for the shim when it was restarted; later ones
+	// have a file of their own.
+	if err := os.WriteFile("address", []byte(address), 0o600); err != nil {
+		return params, fmt.Errorf("note shim address: %w", err)
+	}
 
 	listener, err := listen(address)
 	if errors.Is(err, errServed) {

@@ -37,6 +37,9 @@ type Config struct {
 	// Runsc is the path of the runsc binary. Empty: "runsc" beside the shim's
 	// own binary, else in PATH.
 	Runsc string `toml:"runsc"`
+	// RunscBuilds are other builds of runsc that the node keeps for the Full
+	// snapshots that they made; new sandboxes use Runsc.
+	RunscBuilds []RunscBuild `toml:"runsc-builds"`
 	// Gofer is the path of ateom-gofer. Empty: beside the shim's own binary, else in PATH.
 	Gofer string `toml:"gofer"`
 	// RunscFlags are global flags of runsc by name, without dashes.
@@ -59,6 +62,14 @@ type Config struct {
 	// Hydrate says how pages that nobody waits for are loaded once a sandbox is
 	// ready: "full" (default) as fast as it goes, "lazy" at a trickle.
 	Hydrate job.Pace `toml:"hydrate"`
+}
+
+// A RunscBuild is a build of runsc, known by the checksum of its binary, with its
+// own gvisor-bin/ beside it.
+type RunscBuild struct {
+	Path string `toml:"path"`
+	// SHA256 of the file at Path, in hexadecimal. What has another one is not run.
+	SHA256 string `toml:"sha256"`
 }
 
 // CheckpointIO says who moves the bytes of a checkpoint.
@@ -190,6 +201,9 @@ func (c *Config) resolve() error {
 	}
 	if c.RunscFlags["overlay2"] == "none" {
 		return fmt.Errorf("runsc-flags.overlay2: %q would leave rootfs writes out of every snapshot: %w", "none", errdefs.ErrInvalidArgument)
+	}
+	if err := checkBuilds(c.RunscBuilds); err != nil {
+		return err
 	}
 	for name, s := range c.Stores {
 		if err := s.checkKey(); err != nil {

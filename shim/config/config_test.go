@@ -98,6 +98,7 @@ func TestWhereTheFileIsLookedFor(t *testing.T) {
 }
 
 func TestBadConfigurationNamesTheSetting(t *testing.T) {
+	const sum = "abcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcdefabcd"
 	tests := []struct{ name, text, want string }{
 		{"not TOML", `run-dir = `, "read configuration"},
 		{"unknown setting", `run-dri = "/x"`, `unknown setting "run-dri"`},
@@ -114,6 +115,11 @@ func TestBadConfigurationNamesTheSetting(t *testing.T) {
 		{"relative key-file", "[stores.a]\nurl = \"file:///a\"\nkey-file = \"k\"", `stores.a.key-file: want an absolute path, got "k"`},
 		{"relative key-command", "[stores.a]\nurl = \"file:///a\"\nkey-command = [\"k\"]", `stores.a.key-command: want a list`},
 		{"two keys", "[stores.a]\nurl = \"file:///a\"\nkey-file = \"/k\"\nkey-command = [\"/k\"]", `stores.a.key-command: there is a key-file too`},
+		{"build without a path", "[[runsc-builds]]\nsha256 = \"" + sum + "\"", "runsc-builds[0].path"},
+		{"build without a checksum", "[[runsc-builds]]\npath = \"/a\"", "runsc-builds[0].sha256"},
+		{"build with a short checksum", "[[runsc-builds]]\npath = \"/a\"\nsha256 = \"ab\"", "runsc-builds[0].sha256"},
+		{"build with a shouted checksum", "[[runsc-builds]]\npath = \"/a\"\nsha256 = \"" + strings.ToUpper(sum) + "\"", "runsc-builds[0].sha256"},
+		{"build listed twice", strings.Repeat("[[runsc-builds]]\npath = \"/a\"\nsha256 = \""+sum+"\"\n", 2), "runsc-builds[1].sha256"},
 		{"unknown default store", `default-store = "b"`, `default-store: there is no store "b"`},
 	}
 	for _, tt := range tests {
