@@ -98,6 +98,10 @@ e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS ser
 e2e-k8s: build tools kubernetes images ## the tests on a real kubelet and API server (root)
 	$(GOTEST) -timeout 20m ./e2e/k8s
 
+.PHONY: many
+many: build tools images ## pause 200 sandboxes at once, weigh and watch them, commit and resume them at random (root)
+	ATEOM_MANY=200 $(GOTEST) -timeout 20m -v -run ManyAsleep ./e2e/observe
+
 ##@ Show
 
 .PHONY: demo

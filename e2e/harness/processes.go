@@ -39,7 +39,7 @@ func (task *Task) Shims(t testing.TB) []string {
 	}
 	var out []string
 	for _, p := range all {
-		if strings.Contains(p, "containerd-shim-ateom-v1") && strings.Contains(p, "-id "+task.ID) {
+		if strings.Contains(p, "containerd-shim-ateom-v1") && strings.Contains(p, "-id "+task.ID+" ") {
 			out = append(out, p)
 		}
 	}
