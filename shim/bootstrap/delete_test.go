@@ -5,13 +5,17 @@ package bootstrap
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/volumes"
 )
@@ -129,6 +133,32 @@ func TestDeleteGoesOnAfterAFailure(t *testing.T) {
 		}
 		d.checkClean(t)
 	})
+}
+
+// The sandbox ends even if runsc hangs; a process that only has its number is
+// left alone.
+func TestDeleteEndsTheSandboxItself(t *testing.T) {
+	d := newDeadShim(t, "")
+	for name, want := range map[string]int{"--root=" + d.record.Root: 137, "--root=/somebody/else": 1} {
+		victim := exec.Command("/bin/sh", "-c", "read x", name)
+		in, err := victim.StdinPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		wait, err := reap.Starter{}.Start(victim)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pid := strconv.Itoa(victim.Process.Pid)
+		if err := os.WriteFile(filepath.Join(d.bundle, runsc.PidFile), []byte(pid), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		killSandbox(t.Context(), d.bundle, d.record)
+		in.Close() // who lives ends by itself
+		if got, err := wait(); err != nil || got != want {
+			t.Errorf("%s ended with %d, %v, want %d", name, got, err, want)
+		}
+	}
 }
 
 func TestDeleteOfASubContainerLeavesTheSandbox(t *testing.T) {
