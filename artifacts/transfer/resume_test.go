@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -20,16 +21,30 @@ import (
 	"github.com/containerd/errdefs"
 )
 
-// A breakingStore takes some packs and then no more.
+// A breakingStore takes some packs and then no more; it breaks when it has
+// those that it takes, so that no put of them is cancelled under way.
 type breakingStore struct {
 	bucket.Store
-	left atomic.Int32
+	left  atomic.Int32
+	taken sync.WaitGroup
+}
+
+func breakAfter(s bucket.Store, packs int) *breakingStore {
+	b := &breakingStore{Store: s}
+	b.left.Store(int32(packs))
+	b.taken.Add(packs)
+	return b
 }
 
 func (b *breakingStore) Put(ctx context.Context, key string, body io.ReaderAt, size int64) error {
-	if strings.HasPrefix(key, artifacts.PacksPrefix) && b.left.Add(-1) < 0 {
+	if !strings.HasPrefix(key, artifacts.PacksPrefix) {
+		return b.Store.Put(ctx, key, body, size)
+	}
+	if b.left.Add(-1) < 0 {
+		b.taken.Wait()
 		return &bucket.Error{Op: "put", Key: key, Store: b.String(), Class: errdefs.ErrUnavailable}
 	}
+	defer b.taken.Done()
 	return b.Store.Put(ctx, key, body, size)
 }
 
@@ -37,8 +52,7 @@ func TestInterruptedUploadGoesOn(t *testing.T) {
 	s := openStore(t, fileURL(t.TempDir()))
 	here, there := newNode(t), newNode(t)
 	image := testImage(1, 48<<10) // 192 MiB, ten packs of what does not compress
-	broken := &breakingStore{Store: s}
-	broken.left.Store(6)
+	broken := breakAfter(s, 6)
 	_, _, err := here.tryCommit(t.Context(), broken, artifacts.Full, epoch, image, "")
 	if !errors.Is(err, errdefs.ErrUnavailable) {
 		t.Fatalf("commit into a store that breaks: %v", err)
@@ -70,8 +84,7 @@ func TestInterruptedUploadGoesOnThoughMemoryHasChanged(t *testing.T) {
 	s := openStore(t, fileURL(t.TempDir()))
 	n := newNode(t)
 	image := testImage(1, 48<<10)
-	broken := &breakingStore{Store: s}
-	broken.left.Store(8)
+	broken := breakAfter(s, 8)
 	if _, _, err := n.tryCommit(t.Context(), broken, artifacts.Full, epoch, image, ""); !errors.Is(err, errdefs.ErrUnavailable) {
 		t.Fatalf("commit into a store that breaks: %v", err)
 	}
