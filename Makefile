@@ -54,7 +54,7 @@ images: packages ## make the root filesystems that the tests run in, cached
 .PHONY: packages
 packages:
 	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler /usr/include/google/protobuf/timestamp.proto=libprotobuf-dev zstd=zstd git=git chattr=e2fsprogs \
-		mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs sqlite3=sqlite3 /usr/bin/python3=python3-venv getfattr=attr getfacl=acl \
+		mkfs.xfs=xfsprogs mkfs.btrfs=btrfs-progs sqlite3=sqlite3 /usr/bin/python3=python3-venv getfattr=attr getfacl=acl strace=strace \
 		/usr/share/postgresql-common/pg_wrapper=postgresql node=nodejs npm=npm
 
 .PHONY: generate

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ateom/ateom/shim/rundir"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,7 +26,7 @@ type consoleSocket struct {
 
 // newConsoleSocket listens below dir, whose path must leave room in a socket's address.
 func newConsoleSocket(dir string) (*consoleSocket, error) {
-	tmp, err := os.MkdirTemp(dir, "tty-")
+	tmp, err := os.MkdirTemp(dir, rundir.TTY)
 	if err != nil {
 		return nil, fmt.Errorf("make console socket: %w", err)
 	}

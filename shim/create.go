@@ -14,7 +14,6 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 
-	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/pod"
@@ -95,7 +94,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	} else {
 		c.mounted = true
 	}
-	if err := record.Write(c.bundle, sb.record(c, "")); err != nil {
+	if err := record.Write(c.bundle, sb.record(c)); err != nil {
 		return nil, err
 	}
 	if err := c.mountRootfs(r.GetRootfs()); err != nil {
@@ -234,8 +233,7 @@ func (s *Service) forget(sb *sandbox) error {
 }
 
 // record describes the container for whoever must clean up after this process.
-// paused is what it is paused in, if it is.
-func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
+func (s *sandbox) record(c *container) *record.Record {
 	r := &record.Record{
 		Sandbox: s.id, Runsc: s.runsc.Binary, Root: s.runsc.Root, Flags: s.runsc.Flags,
 		StateDir: s.cfg.StateDir, Socket: os.Getenv(sandboxid.SocketEnv),
@@ -245,7 +243,6 @@ func (s *sandbox) record(c *container, paused artifacts.ID) *record.Record {
 	}
 	if c.isRoot(s) {
 		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
-		r.Paused = paused
 		s.mu.Lock()
 		if s.origin != nil && !s.origin.local {
 			r.Origin = s.origin.dir

@@ -36,7 +36,7 @@ func (s *sandbox) checkVolumes(c *container) error {
 // there was left by a crash: it is set aside, or, where the sandbox starts from
 // the pause that it belongs to, taken back.
 func (s *sandbox) settleVolumes(undo *undoList) error {
-	if err := volumes.SetAside(s.cfg.StateDir, s.volumesDir, ""); err != nil {
+	if err := volumes.SetAside(s.cfg.StateDir, s.volumesDir); err != nil {
 		return err
 	}
 	o := s.origin
@@ -47,7 +47,7 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 	if o.slept != nil {
 		// Nobody cleaned up after a reboot: they are where the lost sandbox had them.
 		lost := volumes.Dir(s.cfg.StateDir, s.namespace, o.manifest.Sandbox.ID)
-		if err := volumes.SetAside(s.cfg.StateDir, lost, o.manifest.ID); err != nil {
+		if err := volumes.SetAside(s.cfg.StateDir, lost); err != nil {
 			return err
 		}
 	}
@@ -57,7 +57,12 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 	}
 	o.volumesPresent = found
 	undo.add("set volumes aside again", func(context.Context) error {
-		return volumes.SetAside(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+		if found {
+			if err := volumes.NotePaused(s.volumesDir, o.manifest.ID); err != nil {
+				return err
+			}
+		}
+		return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
 	})
 	return nil
 }

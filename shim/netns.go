@@ -5,7 +5,6 @@ package shim
 
 import (
 	"context"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -13,6 +12,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 // settleNetwork reads what gVisor is about to take from the network namespace,
@@ -45,7 +45,7 @@ func (s *sandbox) settleNetwork(spec *specs.Spec, connections network.Connection
 }
 
 // ownNetns is where the network namespace is bound that the shim makes.
-func (s *sandbox) ownNetns() string { return filepath.Join(s.scratch, "netns") }
+func (s *sandbox) ownNetns() string { return rundir.Netns(s.scratch) }
 
 // lendNetwork gives the sandbox that is about to be made anew its addresses.
 func (s *sandbox) lendNetwork() error {

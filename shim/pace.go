@@ -5,29 +5,23 @@ package shim
 
 import (
 	"context"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"net"
-	"path/filepath"
 	"time"
 
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 // paceLimit bounds the word with a gofer, which only ever gains speed.
 const paceLimit = 200 * time.Millisecond
 
-// seatControl is the socket on which the gofer of a restore takes its pace. A
-// socket's path has room for 107 bytes, which ids alone may take up.
-func (s *sandbox) seatControl() string {
-	sum := sha256.Sum256([]byte(s.namespace + "/" + s.id))
-	return filepath.Join(s.cfg.RunDir, fmt.Sprintf("seat-%x.sock", sum[:8]))
-}
+// seatControl is the socket on which the gofer of a restore takes its pace.
+func (s *sandbox) seatControl() string { return rundir.Seat(s.cfg.RunDir, s.namespace, s.id) }
 
 // setPace tells the gofer that still loads pages how fast it shall. A gofer
 // that has loaded them all is gone.

@@ -19,8 +19,8 @@ import (
 	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/hook"
-	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/stdio"
+	"github.com/ateom/ateom/shim/volumes"
 )
 
 // A pauseOutcome is what a Pause answers.
@@ -259,6 +259,7 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 	}
 	defer func() {
 		if err != nil {
+			err = errors.Join(err, volumes.NoteRunning(s.volumesDir))
 			thaw()
 			err = errors.Join(err, draft.Abort())
 		}
@@ -277,6 +278,9 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 		}
 	}
 	// The volumes stay where they are, and belong to the snapshot.
+	if err := volumes.NotePaused(s.volumesDir, m.ID); err != nil {
+		return nil, err
+	}
 	if err := s.syncVolumes(); err != nil {
 		return nil, err
 	}
@@ -314,7 +318,7 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	if previous != nil {
 		sb.discard(previous.Manifest.ID)
 	}
-	sb.noteRecord(ctx, snap.Manifest.ID)
+	sb.noteAsleep(ctx, snap.Manifest.ID)
 }
 
 // removeContainers removes from runsc what a sandbox was that is given up, and
@@ -332,20 +336,6 @@ func (s *sandbox) removeContainers(ctx context.Context, containers []*container)
 			t.Detach()
 		}
 	}
-}
-
-// noteRecord writes the root container's record anew. While the sandbox is
-// paused its volumes belong to the snapshot; as soon as it may run again they
-// go on without it, which a crash must find in the record.
-func (s *sandbox) noteRecord(ctx context.Context, paused artifacts.ID) {
-	root, err := s.container(s.id)
-	if err == nil {
-		err = record.Write(root.bundle, s.record(root, paused))
-	}
-	if err != nil {
-		log.G(ctx).WithError(err).Warn("note what the sandbox is paused in")
-	}
-	s.noteAsleep(ctx, paused)
 }
 
 // holdInput keeps what is typed into the sandbox's terminals back, until the

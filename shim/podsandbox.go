@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/containerd/errdefs"
@@ -64,8 +65,8 @@ func (s *sandbox) noteBegun() error {
 		s.paused = s.origin.slept
 		s.mu.Unlock()
 	}
-	s.ledger.Begun, s.ledger.Paused = true, ""
-	return s.ledger.Write()
+	s.ledger.Begun = true
+	return errors.Join(s.ledger.Write(), s.ledger.SetPaused(""))
 }
 
 // noteAsleep remembers which snapshot the pod sleeps in, "" if it is awake.
@@ -73,8 +74,7 @@ func (s *sandbox) noteAsleep(ctx context.Context, id artifacts.ID) {
 	if s.ledger == nil || s.ledger.Paused == id {
 		return
 	}
-	s.ledger.Paused = id
-	if err := s.ledger.Write(); err != nil {
+	if err := s.ledger.SetPaused(id); err != nil {
 		log.G(ctx).WithError(err).Warn("note what the pod sleeps in")
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/shim/volumes"
 )
 
 // resume resumes the sandbox; requests that come while one is under way share
@@ -82,7 +83,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 			// What a failed resume has made.
 			sb.endLife()
 			sb.removeContainers(context.WithoutCancel(ctx), live)
-			sb.noteRecord(ctx, snap.Manifest.ID)
+			err = errors.Join(err, sb.notePausedAgain(ctx, snap.Manifest.ID))
 			sb.refuseConnections(ctx)
 			sb.standIn(ctx)
 			_ = sb.machine.move(Paused, Resuming)
@@ -98,10 +99,13 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		}
 		clock.mark("network")
 	}
+	if err := volumes.NoteRunning(sb.volumesDir); err != nil {
+		return nil, nil, err
+	}
 	if err := sb.beginAgain(snap.Manifest.ID); err != nil {
 		return nil, nil, err
 	}
-	sb.noteRecord(ctx, "")
+	sb.noteAsleep(ctx, "")
 	release := sb.use(snap.Manifest.ID)
 	defer release()
 	for _, c := range live {
@@ -149,4 +153,13 @@ func (s *sandbox) wake(ctx context.Context, c *container, snap *local.Snapshot) 
 		return pid, s.restoreContainer(ctx, c, image{dir: snap.Dir})
 	}
 	return pid, s.startContainer(ctx, c) // a cold boot over its DurableDirs
+}
+
+// notePausedAgain gives the volumes back to the snapshot that could not be resumed.
+func (s *sandbox) notePausedAgain(ctx context.Context, snapshot artifacts.ID) error {
+	s.noteAsleep(ctx, snapshot)
+	if err := volumes.NotePaused(s.volumesDir, snapshot); err != nil {
+		return err
+	}
+	return s.syncVolumes()
 }

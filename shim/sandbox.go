@@ -5,8 +5,6 @@ package shim
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -28,7 +26,9 @@ import (
 	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
+	"github.com/ateom/ateom/shim/rundir"
 	"github.com/ateom/ateom/shim/standin"
+	"github.com/ateom/ateom/shim/sweep"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -145,40 +145,37 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	s.machine = newMachine(s.noteState)
 	s.runsc = &runsc.Runsc{
 		Binary:  binary,
-		Root:    runscRoot(cfg.RunDir, namespace, id),
+		Root:    rundir.Runsc(cfg.RunDir, namespace, id),
 		Flags:   cfg.Flags(),
 		Log:     filepath.Join(s.scratch, "runsc.log"),
 		Starter: s.starter,
 	}
 	s.control = s.runsc.Control(id)
-	for _, dir := range []string{s.scratch, s.runsc.Root} {
-		if err := os.MkdirAll(dir, 0o700); err != nil {
-			return nil, fmt.Errorf("make state directory: %w", err)
-		}
-	}
 	if s.local, err = local.Open(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	// What other shims have left when they died; a draft in use stays.
-	if swept, err := s.local.Sweep(local.DeleteLeftovers); err != nil {
-		log.L.WithError(err).Warn("sweep the local store")
-	} else if len(swept) > 0 {
-		log.L.WithField("leftovers", swept).Info("removed what a crash had left")
-	}
+	sweepNode(cfg, s.local)
+	// From here on nobody sweeps what is this sandbox's.
 	if s.place, err = roster.Take(s.scratch); err != nil {
 		return nil, err
+	}
+	if err := os.MkdirAll(s.runsc.Root, 0o700); err != nil {
+		return nil, errors.Join(fmt.Errorf("make state directory: %w", err), s.place.Leave())
 	}
 	s.noteState()
 	return s, nil
 }
 
-// runscRoot is the directory of runsc's state for one sandbox. It is nobody
-// else's: runsc takes the beginning of a container's id for the id, so that in
-// a common root, deleting "a" could delete "ab". Its name is short because the
-// control socket lies in it, whose path has room for 107 bytes.
-func runscRoot(runDir, namespace, id string) string {
-	sum := sha256.Sum256([]byte(namespace + "/" + id))
-	return filepath.Join(runDir, "runsc", hex.EncodeToString(sum[:8]))
+// sweepNode removes what other shims have left when they died. What is in use stays.
+func sweepNode(cfg *config.Config, store *local.Store) {
+	drafts, err := store.Sweep(local.DeleteLeftovers)
+	rest, restErr := sweep.IfDue(cfg)
+	if err = errors.Join(err, restErr); err != nil {
+		log.L.WithError(err).Warn("sweep the node")
+	}
+	if len(drafts)+len(rest) > 0 {
+		log.L.WithField("drafts", drafts).WithField("leftovers", rest).Info("removed what a crash had left")
+	}
 }
 
 // errKilled is why a verb ends when the sandbox is killed under it.

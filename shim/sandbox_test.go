@@ -227,7 +227,10 @@ func TestPausedVolumesAreTakenBackAndSurviveAFailedCreate(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(crashed, precious), []byte("bytes"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := volumes.SetAside(b.sb.cfg.StateDir, crashed, id); err != nil {
+	if err := volumes.NotePaused(crashed, id); err != nil {
+		t.Fatal(err)
+	}
+	if err := volumes.SetAside(b.sb.cfg.StateDir, crashed); err != nil {
 		t.Fatal(err)
 	}
 	b.sb.origin = &origin{manifest: &artifacts.Manifest{ID: id}, local: true, release: func() {}}

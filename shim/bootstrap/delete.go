@@ -109,7 +109,7 @@ func setAside(r *record.Record) error {
 	if r.Volumes == "" {
 		return nil
 	}
-	return volumes.SetAside(r.StateDir, r.Volumes, r.Paused)
+	return volumes.SetAside(r.StateDir, r.Volumes)
 }
 
 func leaveNetwork(r *record.Record) error {

@@ -27,6 +27,9 @@ type deadShim struct {
 	calls  string // what runsc was called with
 }
 
+// snap is what the dead shim's sandbox was paused in.
+const snap = "01jd0000010000000000000000"
+
 // newDeadShim makes one whose runsc is the script.
 func newDeadShim(t *testing.T, script string) *deadShim {
 	t.Helper()
@@ -36,7 +39,7 @@ func newDeadShim(t *testing.T, script string) *deadShim {
 	d.record = &record.Record{
 		Sandbox: "box", Runsc: filepath.Join(dir, "runsc"), Root: filepath.Join(dir, "root"), Flags: []string{"--x=y"},
 		Rootfs: filepath.Join(d.bundle, "rootfs"), StateDir: state, Volumes: volumes.Dir(state, "ns", "box"),
-		Scratch: filepath.Join(dir, "scratch"), Origin: filepath.Join(dir, "origin"), Paused: "snap",
+		Scratch: filepath.Join(dir, "scratch"), Origin: filepath.Join(dir, "origin"),
 	}
 	for _, path := range []string{d.record.Rootfs, d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home")} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
@@ -55,6 +58,9 @@ func newDeadShim(t *testing.T, script string) *deadShim {
 	}
 	if err := unix.Mount("tmpfs", d.record.Rootfs, "tmpfs", 0, ""); err != nil {
 		t.Fatalf("mount a root file system (as root): %v", err)
+	}
+	if err := volumes.NotePaused(d.record.Volumes, snap); err != nil {
+		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(d.record.Rootfs, unix.MNT_DETACH) })
 	if err := record.Write(d.bundle, d.record); err != nil {
@@ -81,7 +87,7 @@ func (d *deadShim) checkClean(t *testing.T) {
 			t.Errorf("%s is still there: %v", path, err)
 		}
 	}
-	if found, err := volumes.TakeBack(d.record.StateDir, d.record.Volumes, "snap"); !found || err != nil {
+	if found, err := volumes.TakeBack(d.record.StateDir, d.record.Volumes, snap); !found || err != nil {
 		t.Fatalf("TakeBack = %v, %v, want the volumes of the paused sandbox", found, err)
 	}
 	if b, err := os.ReadFile(filepath.Join(d.record.Volumes, "home/precious")); err != nil || string(b) != "bytes" {
@@ -170,8 +176,8 @@ func TestDeleteOfASubContainerLeavesTheSandbox(t *testing.T) {
 	if _, err := New("x").Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := os.ReadDir(filepath.Join(d.record.StateDir, "volumes", "ns", "box")); err != nil || len(entries) != 1 {
-		t.Errorf("the sandbox's volumes are %v, %v", entries, err)
+	if entries, err := os.ReadDir(filepath.Join(d.record.StateDir, "volumes", "ns", "box")); err != nil || len(entries) != 2 {
+		t.Errorf("the sandbox's volumes and their note are %v, %v", entries, err)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/ateom/ateom/artifacts"
 )
@@ -27,9 +28,13 @@ type Ledger struct {
 	// Filled are the volumes that hold what the snapshot had, and perhaps more
 	// by now.
 	Filled []string `json:"filled,omitempty"`
-	// Paused is the local snapshot in which the pod sleeps.
-	Paused artifacts.ID `json:"paused,omitempty"`
+	// Paused is the local snapshot in which the pod sleeps. It has a file of its
+	// own, since a Resume has no time to sync: that one is simply removed.
+	Paused artifacts.ID `json:"-"`
 }
+
+// pausedSuffix is added to the ledger's name. It is no part of a UID.
+const pausedSuffix = ".paused"
 
 // OpenLedger reads the ledger of a pod, which is empty for a new one. Those of
 // pods that kubelet has no directory for any more are removed.
@@ -44,9 +49,15 @@ func OpenLedger(stateDir, kubeletDir, uid string) (*Ledger, error) {
 		return nil, fmt.Errorf("open the pod's ledger: %w", err)
 	}
 	for _, e := range entries {
-		if _, err := os.Stat(filepath.Join(kubeletDir, "pods", e.Name())); errors.Is(err, fs.ErrNotExist) && e.Name() != uid {
+		owner := strings.TrimSuffix(e.Name(), pausedSuffix)
+		if _, err := os.Stat(filepath.Join(kubeletDir, "pods", owner)); errors.Is(err, fs.ErrNotExist) && owner != uid {
 			_ = os.Remove(filepath.Join(dir, e.Name()))
 		}
+	}
+	if id, err := os.ReadFile(l.path + pausedSuffix); err == nil {
+		l.Paused = artifacts.ID(id)
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("open the pod's ledger: %w", err)
 	}
 	b, err := os.ReadFile(l.path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -66,18 +77,37 @@ func (l *Ledger) IsFilled(volume string) bool { return slices.Contains(l.Filled,
 
 // Write makes the ledger what the next sandbox of the pod finds. It survives a
 // power cut whole, as it was or as it is.
-func (l *Ledger) Write() (err error) {
+func (l *Ledger) Write() error {
 	b, err := json.Marshal(l)
 	if err != nil {
 		return fmt.Errorf("encode the pod's ledger: %w", err)
 	}
-	f, err := os.OpenFile(l.path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	return replace(l.path, b)
+}
+
+// SetPaused remembers in which snapshot the pod sleeps, and survives a power
+// cut; with "" it is awake, which costs no sync: the file system's journal has it
+// before anything that the pod syncs from then on.
+func (l *Ledger) SetPaused(id artifacts.ID) error {
+	l.Paused = id
+	if id != "" {
+		return replace(l.path+pausedSuffix, []byte(id))
+	}
+	if err := os.Remove(l.path + pausedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("write the pod's ledger: %w", err)
+	}
+	return nil
+}
+
+// replace writes a file whole or not at all.
+func replace(path string, b []byte) error {
+	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)
 	}
 	_, err = f.Write(b)
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(l.path+".new", l.path)
+		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)

@@ -4,6 +4,7 @@
 package pod
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -12,8 +13,6 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
-
-	"github.com/ateom/ateom/artifacts"
 )
 
 func TestCgroupIsThePods(t *testing.T) {
@@ -108,8 +107,8 @@ func TestLedgerRemembersAPodAsLongAsItIsThere(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.Begun, l.Filled, l.Paused = true, []string{"home"}, artifacts.ID("01jd0000090000000000000000")
-	if err := l.Write(); err != nil {
+	l.Begun, l.Filled = true, []string{"home"}
+	if err := errors.Join(l.Write(), l.SetPaused("01jd0000090000000000000000")); err != nil {
 		t.Fatal(err)
 	}
 	again, err := OpenLedger(state, kubelet, "u")
@@ -121,6 +120,17 @@ func TestLedgerRemembersAPodAsLongAsItIsThere(t *testing.T) {
 	}
 	if !again.IsFilled("home") || again.IsFilled("work") {
 		t.Errorf("filled: %v", again.Filled)
+	}
+	for range 2 { // waking what is awake changes nothing
+		if err := again.SetPaused(""); err != nil {
+			t.Fatal(err)
+		}
+		if awake, err := OpenLedger(state, kubelet, "u"); err != nil || awake.Paused != "" || !awake.Begun {
+			t.Errorf("awake: %+v, %v", awake, err)
+		}
+	}
+	if err := again.SetPaused("01jd0000090000000000000000"); err != nil {
+		t.Fatal(err)
 	}
 	// Kubelet removes the pod; another pod's sandbox comes.
 	if err := os.RemoveAll(filepath.Join(kubelet, "pods", "u")); err != nil {

@@ -14,8 +14,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-
-	"github.com/ateom/ateom/artifacts"
 )
 
 // fileName is the record's name in the bundle, and version what this package writes.
@@ -49,8 +47,6 @@ type Record struct {
 	Origin string `json:"origin,omitempty"`
 	// Netns is the network namespace that the shim made; root container only.
 	Netns string `json:"netns,omitempty"`
-	// Paused is the snapshot that the sandbox would be resumed from.
-	Paused artifacts.ID `json:"paused,omitempty"`
 }
 
 // Write puts the record into the bundle, whole or not at all.

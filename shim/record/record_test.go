@@ -19,7 +19,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 	want := &Record{
 		Sandbox: "box", Runsc: "/bin/runsc", Root: "/run/runsc", Flags: []string{"--a=b"}, Rootfs: "/b/rootfs",
-		StateDir: "/state", Volumes: "/state/volumes/ns/box", Scratch: "/run/box", Origin: "/state/origin", Paused: "p1",
+		StateDir: "/state", Volumes: "/state/volumes/ns/box", Scratch: "/run/box", Origin: "/state/origin",
 	}
 	for _, paused := range []string{"", "p2"} { // written again at a pause
 		want.Sandbox += paused

@@ -60,19 +60,62 @@ type Place struct {
 // Take makes dir if need be and locks it. The lock ends with the process, so
 // that a shim that died is told from one that sleeps.
 func Take(dir string) (*Place, error) {
+	for {
+		// Whoever lists or sweeps holds the lock for some microseconds.
+		p, err := takePlace(dir, unix.LOCK_EX)
+		if err != nil || p != nil {
+			return p, err
+		}
+	}
+}
+
+// TakeDead is Take for whoever cleans up after a shim: it does not wait, and
+// returns nil where a shim is alive. No shim of that name starts while the place is held.
+func TakeDead(dir string) (*Place, error) {
+	p, err := takePlace(dir, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, nil
+	}
+	return p, err
+}
+
+// takePlace locks dir. It returns nothing if the directory was removed meanwhile.
+func takePlace(dir string, how int) (*Place, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("take place on the roster: %w", err)
 	}
 	f, err := os.Open(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("take place on the roster: %w", err)
 	}
-	// Whoever lists holds the lock for some microseconds.
-	if err := flock(f, unix.LOCK_EX); err != nil {
+	if err := flock(f, how); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("take place on the roster: lock %s: %w", dir, err)
 	}
+	if locked, err := isAt(f, dir); err != nil || !locked {
+		f.Close()
+		return nil, err
+	}
 	return &Place{dir: dir, lock: f}, nil
+}
+
+// isAt reports whether f is what path names.
+func isAt(f *os.File, path string) (bool, error) {
+	mine, err := f.Stat()
+	if err != nil {
+		return false, fmt.Errorf("take place on the roster: %w", err)
+	}
+	now, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("take place on the roster: %w", err)
+	}
+	return os.SameFile(mine, now), nil
 }
 
 // flock is flock(2), called again when a signal came between.

@@ -4,7 +4,12 @@
 // Package volumes places the DurableDirs of sandboxes on the node:
 //
 //	STATE/volumes/<namespace>/<sandbox>/<volume>   in use
+//	STATE/volumes/<namespace>/<sandbox>/.paused    the snapshot that they belong to
 //	STATE/lost/<name>/<volume>                     set aside after a crash
+//
+// While a sandbox is paused its volumes belong to the snapshot that holds its
+// memory; as soon as it runs they go on without it. The file .paused says so, beside
+// the volumes, because nothing else that knows it survives a reboot.
 //
 // What is set aside after a crash is named after the snapshot that the sandbox
 // was paused in, if it was, so that a new sandbox which starts from that
@@ -17,6 +22,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ateom/ateom/artifacts"
@@ -30,34 +36,89 @@ func Dir(stateDir, namespace, sandbox string) string {
 // lostDir is where volumes wait for somebody to ask for them.
 func lostDir(stateDir string) string { return filepath.Join(stateDir, "lost") }
 
-// SetAside moves the volumes in dir out of the way, keeping every byte. An
-// empty or missing dir is simply removed.
-func SetAside(stateDir, dir string, paused artifacts.ID) error {
-	entries, err := os.ReadDir(dir)
+// pausedName is no name that a volume can have.
+const pausedName = ".paused"
+
+// NotePaused says that the volumes in dir belong to a snapshot from now on. It
+// is as durable as they are: syncing them syncs it too. Without a dir there are no volumes.
+func NotePaused(dir string, snapshot artifacts.ID) error {
+	path := filepath.Join(dir, pausedName)
+	err := os.WriteFile(path+".new", []byte(snapshot), 0o600)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
 	if err != nil {
+		return fmt.Errorf("note what the volumes belong to: %w", err)
+	}
+	return nil
+}
+
+// NoteRunning says that the volumes in dir go on without a snapshot. It must be
+// said before anything writes to them. It is not synced: a file system writes
+// its journal in order, so that nothing that a program syncs afterwards
+// survives a power cut without it.
+func NoteRunning(dir string) error {
+	if err := os.Remove(filepath.Join(dir, pausedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("note that the volumes are in use: %w", err)
+	}
+	return nil
+}
+
+// owner returns the snapshot that the volumes in dir belong to, if they do.
+func owner(dir string) (artifacts.ID, error) {
+	text, err := os.ReadFile(filepath.Join(dir, pausedName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	// A name from a file becomes one of a directory: it must be an id.
+	id, err := artifacts.ParseID(string(text))
+	if err != nil {
+		return "", nil // not written to its end: the pause did not get as far
+	}
+	return id, nil
+}
+
+// SetAside moves the volumes in dir out of the way, keeping every byte. An
+// empty or missing dir is simply removed.
+func SetAside(stateDir, dir string) error {
+	err := setAside(stateDir, dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody else was faster
 		return fmt.Errorf("set volumes aside: %w", err)
 	}
-	if len(entries) == 0 {
-		return os.Remove(dir)
+	return nil
+}
+
+func setAside(stateDir, dir string) error {
+	paused, err := owner(dir)
+	if err != nil {
+		return err
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(entries, func(e fs.DirEntry) bool { return e.IsDir() }) {
+		return os.RemoveAll(dir) // no volume
 	}
 	name := string(paused)
 	if name == "" {
 		name = fmt.Sprintf("%s-%s-%d", filepath.Base(filepath.Dir(dir)), filepath.Base(dir), time.Now().UnixMilli())
 	}
 	if err := os.MkdirAll(lostDir(stateDir), 0o700); err != nil {
-		return fmt.Errorf("set volumes aside: %w", err)
+		return err
 	}
-	if err := os.Rename(dir, filepath.Join(lostDir(stateDir), name)); err != nil {
-		return fmt.Errorf("set volumes aside: %w", err)
-	}
-	return nil
+	return os.Rename(dir, filepath.Join(lostDir(stateDir), name))
 }
 
 // TakeBack moves the volumes that were set aside with a paused snapshot to
-// dir, which must not exist. It reports whether there were any.
+// dir, which must not exist. It reports whether there were any. They are in use
+// from then on.
 func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
 	if paused == "" {
 		return false, nil
@@ -72,5 +133,5 @@ func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("take volumes back: %w", err)
 	}
-	return true, nil
+	return true, NoteRunning(dir)
 }

@@ -10,7 +10,22 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/artifacts"
 )
+
+const (
+	snap        = artifacts.ID("01jd0000010000000000000000")
+	anotherSnap = artifacts.ID("01jd0000020000000000000000")
+)
+
+// setAsidePaused sets aside the volumes of a sandbox that was paused in snap.
+func setAsidePaused(state, dir string) error {
+	if err := NotePaused(dir, snap); err != nil {
+		return err
+	}
+	return SetAside(state, dir)
+}
 
 // fill makes the volumes of a sandbox and returns what they hold by path.
 func fill(t *testing.T, dir string) map[string]string {
@@ -69,7 +84,7 @@ func TestPausedVolumesComeBack(t *testing.T) {
 	state := t.TempDir()
 	dir := Dir(state, "ns", "box")
 	want := fill(t, dir)
-	if err := SetAside(state, dir, "snap"); err != nil {
+	if err := setAsidePaused(state, dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
@@ -77,16 +92,16 @@ func TestPausedVolumesComeBack(t *testing.T) {
 	}
 	// Another sandbox takes them, which lives elsewhere.
 	other := Dir(state, "ns2", "box2")
-	if found, err := TakeBack(state, other, "another snap"); found || err != nil {
+	if found, err := TakeBack(state, other, anotherSnap); found || err != nil {
 		t.Errorf("TakeBack of another snapshot = %v, %v", found, err)
 	}
-	if found, err := TakeBack(state, other, "snap"); !found || err != nil {
+	if found, err := TakeBack(state, other, snap); !found || err != nil {
 		t.Fatalf("TakeBack = %v, %v", found, err)
 	}
 	if diff := cmp.Diff(want, read(t, other)); diff != "" {
 		t.Errorf("volumes (-want +got):\n%s", diff)
 	}
-	if found, err := TakeBack(state, Dir(state, "ns", "third"), "snap"); found || err != nil {
+	if found, err := TakeBack(state, Dir(state, "ns", "third"), snap); found || err != nil {
 		t.Errorf("a second TakeBack = %v, %v, want none", found, err)
 	}
 }
@@ -95,7 +110,7 @@ func TestRunningVolumesAreKept(t *testing.T) {
 	state := t.TempDir()
 	dir := Dir(state, "ns", "box")
 	want := fill(t, dir)
-	if err := SetAside(state, dir, ""); err != nil {
+	if err := SetAside(state, dir); err != nil {
 		t.Fatal(err)
 	}
 	lost, err := os.ReadDir(lostDir(state))
@@ -117,19 +132,19 @@ func TestRunningVolumesAreKept(t *testing.T) {
 func TestNothingToSetAside(t *testing.T) {
 	state := t.TempDir()
 	dir := Dir(state, "ns", "box")
-	if err := SetAside(state, dir, "snap"); err != nil {
+	if err := setAsidePaused(state, dir); err != nil {
 		t.Errorf("SetAside of a missing directory = %v", err)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := SetAside(state, dir, "snap"); err != nil {
+	if err := setAsidePaused(state, dir); err != nil {
 		t.Errorf("SetAside of an empty directory = %v", err)
 	}
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the empty directory is still there: %v", err)
 	}
-	if found, err := TakeBack(state, dir, "snap"); found || err != nil {
+	if found, err := TakeBack(state, dir, snap); found || err != nil {
 		t.Errorf("TakeBack = %v, %v, want none", found, err)
 	}
 }
@@ -139,22 +154,63 @@ func TestNothingIsOverwritten(t *testing.T) {
 	state := t.TempDir()
 	one, two := Dir(state, "ns", "one"), Dir(state, "ns", "two")
 	wantOne := fill(t, one)
-	if err := SetAside(state, one, "snap"); err != nil {
+	if err := setAsidePaused(state, one); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.MkdirAll(filepath.Join(two, "home"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := SetAside(state, two, "snap"); err == nil {
+	if err := setAsidePaused(state, two); err == nil {
 		t.Error("SetAside onto what was set aside before succeeded")
 	}
-	if _, err := TakeBack(state, two, "snap"); err == nil {
+	if _, err := TakeBack(state, two, snap); err == nil {
 		t.Error("TakeBack into a place that is taken succeeded")
 	}
-	if diff := cmp.Diff(wantOne, read(t, filepath.Join(lostDir(state), "snap"))); diff != "" {
+	wantOne[pausedName] = string(snap)
+	if diff := cmp.Diff(wantOne, read(t, filepath.Join(lostDir(state), string(snap)))); diff != "" {
 		t.Errorf("what was set aside first (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(map[string]string{"home/": ""}, read(t, two)); diff != "" {
+	if diff := cmp.Diff(map[string]string{"home/": "", pausedName: string(snap)}, read(t, two)); diff != "" {
 		t.Errorf("what is in use (-want +got):\n%s", diff)
+	}
+}
+
+func TestVolumesBelongToASnapshotOnlyWhileTheSandboxIsPaused(t *testing.T) {
+	for name, after := range map[string]func(t *testing.T, dir string) error{
+		"resumed": func(_ *testing.T, dir string) error { return NoteRunning(dir) },
+		"half said": func(_ *testing.T, dir string) error {
+			return os.WriteFile(filepath.Join(dir, pausedName), []byte("01jd"), 0o600)
+		},
+		"a path": func(_ *testing.T, dir string) error {
+			return os.WriteFile(filepath.Join(dir, pausedName), []byte("../../x"), 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			state := t.TempDir()
+			dir := Dir(state, "ns", "box")
+			fill(t, dir)
+			if err := NotePaused(dir, snap); err != nil {
+				t.Fatal(err)
+			}
+			if err := after(t, dir); err != nil {
+				t.Fatal(err)
+			}
+			if err := SetAside(state, dir); err != nil {
+				t.Fatal(err)
+			}
+			if found, err := TakeBack(state, dir, snap); found || err != nil {
+				t.Errorf("TakeBack = %v, %v; they are the snapshot's no more", found, err)
+			}
+			if lost, err := os.ReadDir(lostDir(state)); err != nil || len(lost) != 1 || !strings.HasPrefix(lost[0].Name(), "ns-box-") {
+				t.Errorf("set aside are %v, %v", lost, err)
+			}
+		})
+	}
+	none := Dir(t.TempDir(), "ns", "none")
+	if err := NotePaused(none, snap); err != nil {
+		t.Errorf("note that a sandbox without volumes is paused: %v", err)
+	}
+	if err := NoteRunning(none); err != nil {
+		t.Errorf("note that a sandbox without volumes runs: %v", err)
 	}
 }

@@ -15,12 +15,14 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/artifacts/transfer"
 	"github.com/ateom/ateom/shim/config"
+	"github.com/ateom/ateom/shim/sweep"
 )
 
 // A LocalStore is the node's own store.
 type LocalStore struct {
 	*local.Store
 	cache job.Cache
+	cfg   *config.Config
 }
 
 func openLocal(cfg *config.Config) (*LocalStore, error) {
@@ -32,7 +34,7 @@ func openLocal(cfg *config.Config) (*LocalStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &LocalStore{s, c}, nil
+	return &LocalStore{s, c, cfg}, nil
 }
 
 // Name implements Store.
@@ -71,14 +73,19 @@ func (s *LocalStore) Verify(ctx context.Context, id artifacts.ID, _ transfer.Dep
 	return err
 }
 
-// Sweep deletes what dead processes have left, and what the cache has too
-// much; a grace has no meaning here.
+// Sweep deletes what dead processes have left, but for DurableDirs, which it
+// sets aside, and what the cache has too much; a grace has no meaning here.
 func (s *LocalStore) Sweep(_ context.Context, o transfer.SweepOptions) (r transfer.SweepReport, err error) {
 	left, err := s.Store.Sweep(local.SweepMode(!o.DryRun))
 	for _, l := range left {
 		r.Deleted = append(r.Deleted, l.Path)
 		r.DeletedBytes += l.Bytes
 	}
+	if err != nil {
+		return r, err
+	}
+	dead, err := sweep.Node(s.cfg, sweep.Mode(!o.DryRun))
+	r.Deleted = append(r.Deleted, dead...)
 	if err != nil {
 		return r, err
 	}
