@@ -120,7 +120,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	}
 	if first && sb.origin != nil {
 		// The snapshot may need another build of runsc than was noted.
-		if err := record.Write(c.bundle, sb.record(c, "")); err != nil {
+		if err := record.Write(c.bundle, sb.record(c)); err != nil {
 			return nil, err
 		}
 	}

@@ -109,6 +109,11 @@ func setAside(r *record.Record) error {
 	if r.Volumes == "" {
 		return nil
 	}
+	if r.Paused != "" {
+		if err := volumes.NotePaused(r.Volumes, r.Paused); err != nil {
+			return err
+		}
+	}
 	return volumes.SetAside(r.StateDir, r.Volumes)
 }
 

@@ -14,6 +14,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/ateom/ateom/artifacts"
 )
 
 // fileName is the record's name in the bundle, and version what this package writes.
@@ -47,6 +49,9 @@ type Record struct {
 	Origin string `json:"origin,omitempty"`
 	// Netns is the network namespace that the shim made; root container only.
 	Netns string `json:"netns,omitempty"`
+	// Paused is the snapshot that the sandbox would be resumed from. Older shims
+	// wrote it here; it is beside the volumes now, where a reboot leaves it.
+	Paused artifacts.ID `json:"paused,omitempty"`
 }
 
 // Write puts the record into the bundle, whole or not at all.
