@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 
@@ -102,7 +101,3 @@ func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, im
 func incompatible(m *artifacts.Manifest, format string, args ...any) error {
 	return fmt.Errorf("snapshot %s cannot be used here: %s: %w", m.ID, fmt.Sprintf(format, args...), errdefs.ErrFailedPrecondition)
 }
-
-// shrink gives memory back that a verb has used: a shim whose sandbox sleeps
-// should cost next to nothing.
-func shrink() { debug.FreeOSMemory() }

@@ -162,7 +162,6 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		s.putPaused(live)
 	}
 	clock.snapshot = snap.Manifest
-	shrink()
 	return &pauseOutcome{snap: snap, phases: clock.phases}, nil
 }
 

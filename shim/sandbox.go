@@ -211,11 +211,15 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 	s.mu.Lock()
 	s.interrupt = cancel
 	s.mu.Unlock()
+	rouse()
 	return verbCtx, func() {
 		s.mu.Lock()
 		s.interrupt = nil
 		s.mu.Unlock()
 		cancel(nil)
+		if s.machine.state() == Paused {
+			rest()
+		}
 		<-s.verb
 		s.deliverKept()
 	}, nil

@@ -92,15 +92,14 @@ func TestReadyEndsTheRecord(t *testing.T) {
 	tell(t, control, job.SeatControl{Pace: job.PaceFull})
 	readAll(t, f, 50*chunkSize, pageSize)
 
-	var body []byte
-	must(t, poll(30*time.Second, func() (err error) {
-		body, err = os.ReadFile(filepath.Join(dir, workingSetName))
+	var w *workingSet
+	must(t, poll(30*time.Second, func() error { // it may be half written
+		body, err := os.ReadFile(filepath.Join(dir, workingSetName))
+		if err == nil {
+			w, err = decodeWorkingSet(body, recipe)
+		}
 		return err
 	}))
-	w, err := decodeWorkingSet(body, recipe)
-	if err != nil {
-		t.Fatal(err)
-	}
 	if diff := cmp.Diff([]int{40, 7, 41}, w.chunks); diff != "" {
 		t.Errorf("chunks needed until ready (-want +got):\n%s", diff)
 	}
