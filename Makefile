@@ -51,6 +51,10 @@ kubernetes: packages ## build etcd, kube-apiserver, kubelet and kubectl, cached,
 images: packages ## make the root filesystems that the tests run in, cached
 	$(GO) run ./e2e/images/mkimages
 
+.PHONY: node-image
+node-image: build ## write the image of the node's pod to dist/ateom-node.tar, without a registry
+	$(GO) run ./deploy/image
+
 .PHONY: packages
 packages:
 	@e2e/tools/packages ip=iproute2 debootstrap=debootstrap protoc=protobuf-compiler /usr/include/google/protobuf/timestamp.proto=libprotobuf-dev zstd=zstd git=git chattr=e2fsprogs \

@@ -8,8 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -97,12 +95,9 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	if checkpoint != "" {
 		// What Checkpoint wrote for containerd is a store with one snapshot.
 		o.store = job.Store{URL: fileURL(checkpoint)}
-		entries, err := os.ReadDir(filepath.Join(checkpoint, "snapshots"))
-		if err != nil || len(entries) != 1 {
-			return fmt.Errorf("start from checkpoint %s: it is not one that this runtime made (%v): %w", checkpoint, err, errdefs.ErrInvalidArgument)
-		}
-		if id, err = artifacts.ParseID(entries[0].Name()); err != nil {
-			return fmt.Errorf("start from checkpoint %s: %w: %w", checkpoint, err, errdefs.ErrInvalidArgument)
+		var err error
+		if id, err = onlySnapshot(checkpoint); err != nil {
+			return fmt.Errorf("start from a checkpoint: %w", err)
 		}
 	} else {
 		name, st, err := s.store(c.decl.store)

@@ -68,6 +68,8 @@ var rules = []rule{
 	{"cmd/checkpointgofer", []string{"artifacts/seat"}},
 	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "proto/...", "shim/config", "shim/sandboxid", "shim/sweep"}},
 
+	{"deploy/...", nil},
+
 	{"e2e/check", nil},
 	{"e2e/...", []string{"artifacts/...", "cmd/ateom-agent/traces/tracestest", "durabledir", "e2e/...", "proto/...", "shim/config"}},
 }

@@ -64,7 +64,7 @@ spec:
     command: [python3, -u, -c, "$(PROGRAM)"]
     env: [{name: PROGRAM, value: @PROGRAM@}]
     readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3}
-    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3}
+    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
@@ -77,14 +77,14 @@ spec:
     imagePullPolicy: Never
     command: [redis-server, --save, "", --protected-mode, "no"]
     readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3}
-    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3}
+    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
     volumeMounts:
     - {name: disk, mountPath: /disk}
   - name: logger
     image: ateom.test/busybox:latest
     imagePullPolicy: Never
     command: [sh, -c, 'i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done']
-    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 3}
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}

@@ -79,7 +79,7 @@ func wantSleepUndisturbed(t *testing.T, p *pod, container string) {
 		// one that could not be tried.
 		for _, container := range []string{"service", "redis"} {
 			// More than it takes to be killed for.
-			if n := probes[container]; n < 5 {
+			if n := probes[container]; n < 12 {
 				return fmt.Errorf("the liveness of %s was probed %d times", container, n)
 			}
 		}

@@ -60,12 +60,17 @@ func Install(ctx context.Context, o Options) error {
 	}
 	fresh := len(j.Entries) == 0
 	restart, err := o.write(j)
+	restart = restart || j.Pending
+	j.Pending = restart
 	if err == nil {
 		err = j.save()
 	}
 	if err == nil && restart {
 		o.logf("restarting containerd: its configuration has changed")
-		err = o.Restart(ctx)
+		if err = o.Restart(ctx); err == nil {
+			j.Pending = false
+			err = j.save()
+		}
 	}
 	if err == nil {
 		return nil
@@ -109,6 +114,8 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	if err != nil {
 		return false, err
 	}
+	pending := j.Pending
+	j.Pending = true // as long as the next two are under way
 	changed, err := j.write(path, text, 0o644)
 	if err != nil {
 		return false, err
@@ -125,6 +132,7 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 		return changed, err
 	}
 	added, err := j.write(o.Containerd, []byte(imported), 0o644)
+	j.Pending = pending
 	if added {
 		o.logf("added the import to %s", o.Containerd)
 	}

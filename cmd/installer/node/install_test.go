@@ -162,6 +162,25 @@ func TestAContainerdThatDoesNotComeUpGetsItsConfigurationBack(t *testing.T) {
 	}
 }
 
+func TestARestartThatAnInstallerDiedBeforeIsMadeUpFor(t *testing.T) {
+	o, restarts := newNode(t, config3)
+	counted := o.Restart
+	o.Restart = func(context.Context) error { panic("killed") }
+	func() {
+		defer func() { recover() }()
+		_ = Install(t.Context(), o)
+	}()
+	o.Restart = counted
+	for range 2 {
+		if err := Install(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if *restarts != 1 {
+		t.Errorf("containerd was restarted %d times, want once", *restarts)
+	}
+}
+
 func TestUninstallKeepsWhatSomebodyElseHasChanged(t *testing.T) {
 	o, _ := newNode(t, config3)
 	if err := Install(t.Context(), o); err != nil {

@@ -23,6 +23,9 @@ type journal struct {
 	path string // of the journal, below root
 	// Entries are in the order in which they were first made.
 	Entries []*entry `json:"entries"`
+	// Pending says that containerd has not been restarted since its configuration
+	// was changed, perhaps because an installer died.
+	Pending bool `json:"pending,omitempty"`
 }
 
 // An entry is one file or directory.

@@ -1,0 +1,168 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+// A PodCheckpoint is the shim's side of CRI's CheckpointPod (KEP-5823). No
+// containerd asks for it yet; its words are those of CRI's request.
+type PodCheckpoint struct {
+	// Sandbox is the id of the pod's sandbox.
+	Sandbox string
+	// OutputPath is an existing, empty directory, which is the caller's.
+	OutputPath string
+	// Containers are exactly the pod's running containers, without the sandbox's own.
+	Containers []string
+	// Options are refused: this runtime has none.
+	Options map[string]string
+}
+
+// CheckpointPod writes a Full snapshot of a pod, as a store with that one
+// snapshot, into a directory. All containers are frozen before anything is
+// captured, and run again, or sleep on, when it returns, whatever it returns.
+// After an error the directory is empty again.
+func (s *Service) CheckpointPod(ctx context.Context, r *PodCheckpoint) (err error) {
+	sb, _, err := s.lookup(r.Sandbox)
+	if err != nil {
+		return err
+	}
+	if sb.id != r.Sandbox {
+		return fmt.Errorf("checkpoint pod: container %s is not a sandbox's own: %w", r.Sandbox, errdefs.ErrInvalidArgument)
+	}
+	if err := refuseOptions(r.Options); err != nil {
+		return fmt.Errorf("checkpoint pod %s: %w", r.Sandbox, err)
+	}
+	var running []string
+	for _, c := range sb.live() {
+		if !c.isRoot(sb) {
+			running = append(running, c.id)
+		}
+	}
+	if err := sameSet(r.Containers, running); err != nil {
+		return fmt.Errorf("checkpoint pod %s: containers: %w", r.Sandbox, err)
+	}
+	if err := checkEmpty(r.OutputPath); err != nil {
+		return fmt.Errorf("checkpoint pod %s: output path: %w", r.Sandbox, err)
+	}
+	plan, err := sb.planCommit(string(artifacts.Full), fileURL(r.OutputPath), nil)
+	if err != nil {
+		return err
+	}
+	_, err = s.commit(ctx, sb, plan, sb.noteProgress)
+	sb.setProgress(nil)
+	if err != nil {
+		return errors.Join(err, empty(r.OutputPath))
+	}
+	return nil
+}
+
+// A PodRestore is the shim's side of CRI's RestorePod.
+type PodRestore struct {
+	CheckpointPath string
+	// Containers are the names of all containers of the new pod.
+	Containers []string
+	Options    map[string]string
+}
+
+// CheckPodRestore refuses what could not be restored, before a sandbox is made:
+// its first Create takes CheckpointPath as the request's checkpoint.
+func CheckPodRestore(r *PodRestore) error {
+	if err := refuseOptions(r.Options); err != nil {
+		return fmt.Errorf("restore pod: %w", err)
+	}
+	id, err := onlySnapshot(r.CheckpointPath)
+	if err != nil {
+		return fmt.Errorf("restore pod: %w", err)
+	}
+	b, err := os.ReadFile(filepath.Join(r.CheckpointPath, "snapshots", string(id), "manifest.json"))
+	if err != nil {
+		return fmt.Errorf("restore pod: %w: %w", err, errdefs.ErrDataLoss)
+	}
+	m, err := artifacts.DecodeManifest(b)
+	if err != nil {
+		return fmt.Errorf("restore pod: %w: %w", err, errdefs.ErrDataLoss)
+	}
+	var names []string
+	for i, c := range m.Sandbox.Containers {
+		if i > 0 { // the first is the sandbox's own
+			names = append(names, c.Name)
+		}
+	}
+	if err := sameSet(r.Containers, names); err != nil {
+		return fmt.Errorf("restore pod from snapshot %s: containers: %w", id, err)
+	}
+	return nil
+}
+
+func refuseOptions(options map[string]string) error {
+	if len(options) > 0 {
+		return fmt.Errorf("option %q is not known to this runtime: %w", slices.Sorted(maps.Keys(options))[0], errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// sameSet refuses a list that is empty, names something twice, or is not want.
+func sameSet(got, want []string) error {
+	sorted, wanted := slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))
+	switch {
+	case len(got) == 0:
+		return fmt.Errorf("none is named: %w", errdefs.ErrInvalidArgument)
+	case len(slices.Compact(slices.Clone(sorted))) != len(got):
+		return fmt.Errorf("%q names one twice: %w", got, errdefs.ErrInvalidArgument)
+	case !slices.Equal(sorted, wanted):
+		return fmt.Errorf("want exactly %q, got %q: %w", wanted, sorted, errdefs.ErrFailedPrecondition)
+	}
+	return nil
+}
+
+// checkEmpty refuses what is no empty directory.
+func checkEmpty(dir string) error {
+	if !filepath.IsAbs(dir) {
+		return fmt.Errorf("want an absolute path, got %q: %w", dir, errdefs.ErrInvalidArgument)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("%w: %w", err, errdefs.ErrInvalidArgument)
+	}
+	if len(entries) > 0 {
+		return fmt.Errorf("%s is not empty: %w", dir, errdefs.ErrInvalidArgument)
+	}
+	return nil
+}
+
+// empty removes what is in a directory.
+func empty(dir string) error {
+	entries, err := os.ReadDir(dir)
+	errs := []error{err}
+	for _, e := range entries {
+		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+	}
+	return errors.Join(errs...)
+}
+
+// onlySnapshot is the snapshot in a directory that Checkpoint or CheckpointPod
+// has written: a store with one.
+func onlySnapshot(dir string) (artifacts.ID, error) {
+	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+	if err != nil || len(entries) != 1 {
+		return "", fmt.Errorf("checkpoint %s is not one that this runtime made (%v): %w", dir, err, errdefs.ErrInvalidArgument)
+	}
+	id, err := artifacts.ParseID(entries[0].Name())
+	if err != nil {
+		return "", fmt.Errorf("checkpoint %s: %w: %w", dir, err, errdefs.ErrInvalidArgument)
+	}
+	return id, nil
+}

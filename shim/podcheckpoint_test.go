@@ -1,0 +1,123 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/artifacts"
+)
+
+func TestCheckpointPodRefusesBeforeItTouchesAnything(t *testing.T) {
+	b := newBench(t)
+	f := b.withRuntime(t)
+	b.runs(t, f)
+	dir, full := t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(full, "x"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	good := PodCheckpoint{Sandbox: "box", OutputPath: dir, Containers: []string{"other"}}
+	for name, change := range map[string]func(*PodCheckpoint){
+		"no such sandbox":         func(r *PodCheckpoint) { r.Sandbox = "nobody" },
+		"a container for sandbox": func(r *PodCheckpoint) { r.Sandbox = "other" },
+		"an option":               func(r *PodCheckpoint) { r.Options = map[string]string{"fast": "yes"} },
+		"no containers":           func(r *PodCheckpoint) { r.Containers = nil },
+		"a container twice":       func(r *PodCheckpoint) { r.Containers = []string{"other", "other"} },
+		"another pod's container": func(r *PodCheckpoint) { r.Containers = []string{"other", "third"} },
+		"the sandbox's own":       func(r *PodCheckpoint) { r.Containers = []string{"other", "box"} },
+		"a relative path":         func(r *PodCheckpoint) { r.OutputPath = "x" },
+		"no directory":            func(r *PodCheckpoint) { r.OutputPath = filepath.Join(dir, "x") },
+		"a directory in use":      func(r *PodCheckpoint) { r.OutputPath = full },
+	} {
+		r := good
+		change(&r)
+		if err := b.CheckpointPod(t.Context(), &r); err == nil {
+			t.Errorf("%s was accepted", name)
+		}
+	}
+	if f.running().frozenNow() != 0 {
+		t.Error("the sandbox is frozen")
+	}
+	if _, err := os.Stat(filepath.Join(full, "x")); err != nil {
+		t.Errorf("what was in the directory: %v", err)
+	}
+}
+
+func TestCheckpointPodNeverLeavesAFrozenPodOrAPartialCheckpoint(t *testing.T) {
+	// The fake runtime complains of a sandbox that is saved without being frozen.
+	for _, fails := range []string{"", "gofer commit", "gofer capture", "gofer upload"} {
+		b := newBench(t)
+		f := b.withRuntime(t)
+		b.runs(t, f)
+		dir := t.TempDir()
+		f.fails = func(call string) bool {
+			if call == "gofer upload" { // what a gofer has written by then
+				if err := os.WriteFile(filepath.Join(dir, "partial"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			return call == fails
+		}
+		err := b.CheckpointPod(t.Context(), &PodCheckpoint{Sandbox: "box", OutputPath: dir, Containers: []string{"other"}})
+		if (err != nil) != (fails != "") {
+			t.Errorf("with %q failing: %v", fails, err)
+		}
+		if n := f.running().frozenNow(); n != 0 {
+			t.Errorf("with %q failing the pod is frozen", fails)
+		}
+		if state := b.sb.machine.state(); state != Running {
+			t.Errorf("with %q failing the pod is %s", fails, state)
+		}
+		left, readErr := os.ReadDir(dir)
+		if readErr != nil {
+			t.Fatalf("the caller's directory: %v", readErr)
+		}
+		if fails != "" && len(left) > 0 {
+			t.Errorf("with %q failing there is left: %v", fails, left)
+		}
+	}
+}
+
+// frozenNow is how often the sandbox was frozen and not thawed.
+func (k *containerManager) frozenNow() int {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.frozen
+}
+
+func TestCheckPodRestoreWantsTheCheckpointsContainers(t *testing.T) {
+	const id = "01jd0000090000000000000000"
+	m := newOrigin().manifest
+	m.Sandbox.ID = "p"
+	m.Scope, m.Format, m.Created = artifacts.Data, artifacts.FormatVersion, m.ID.Time()
+	b, err := artifacts.EncodeManifest(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	place := filepath.Join(dir, "snapshots", id)
+	if err := os.MkdirAll(place, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(place, "manifest.json"), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := CheckPodRestore(&PodRestore{CheckpointPath: dir, Containers: []string{"side", "app"}}); err != nil {
+		t.Error(err)
+	}
+	for name, r := range map[string]*PodRestore{
+		"a container less": {CheckpointPath: dir, Containers: []string{"app"}},
+		"a container more": {CheckpointPath: dir, Containers: []string{"app", "side", "x"}},
+		"an option":        {CheckpointPath: dir, Containers: []string{"app", "side"}, Options: map[string]string{"a": "b"}},
+		"no checkpoint":    {CheckpointPath: t.TempDir(), Containers: []string{"app", "side"}},
+	} {
+		if err := CheckPodRestore(r); !errdefs.IsInvalidArgument(err) && !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
