@@ -82,7 +82,7 @@ var outside = map[string][]string{
 	"github.com/aws":                             {"artifacts/bucket/..."},
 	"github.com/Azure":                           {"artifacts/bucket/..."},
 	"gvisor.dev/gvisor":                          {"artifacts/seat/...", "cmd/ateom-gofer", "runsc", "shim/..."},
-	"github.com/urfave/cli":                      {"cmd/...", "e2e/..."},
+	"github.com/urfave/cli":                      {"cmd/...", "deploy/...", "e2e/..."},
 	"github.com/prometheus":                      {"cmd/ateom-agent/..."},
 	"go.opentelemetry.io":                        {"cmd/ateom-agent/...", "e2e/..."},
 	"github.com/gogo":                            {},
