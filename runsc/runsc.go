@@ -148,6 +148,14 @@ func (r *Runsc) start(cmd *exec.Cmd) (func() (int, error), error) {
 	if r.Starter != nil {
 		return r.Starter.Start(cmd)
 	}
+	return Plain{}.Start(cmd)
+}
+
+// Plain is the Starter of a process that reaps nobody else's children.
+type Plain struct{}
+
+// Start implements Starter by os/exec.
+func (Plain) Start(cmd *exec.Cmd) (func() (int, error), error) {
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

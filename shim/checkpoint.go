@@ -31,7 +31,7 @@ const sidecarEnv = "GVISOR_SIDECAR_BINARIES_DIR"
 // save writes the frozen sandbox into the draft directory and returns the
 // parts, which are on disk and synced. The sandbox stays frozen.
 func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error) {
-	if s.cfg.CheckpointIO == config.Files {
+	if s.checkpointIO(ctx) == config.Files {
 		return s.saveFiles(ctx, dir)
 	}
 	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir, Cgroups: cgroup.Own()})
@@ -48,7 +48,7 @@ func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error
 
 // saveThrough has the sandbox write itself to the side-car of a seat.
 func (s *sandbox) saveThrough(ctx context.Context, seat *seat) error {
-	sidecar, err := gofer.StartSave(ctx, seat.binary, s.runsc, seat.dir)
+	sidecar, err := gofer.StartSave(ctx, seat.binary, s.runsc.Starter, s.runsc.Root, seat.dir)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *sandbox) recreateRoot(ctx context.Context, c *container, i image) (pid 
 // restoreMemory runs restore, which brings the root container and with it all
 // memory, with the image's bytes within runsc's reach.
 func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runsc.Runsc, runsc.RestoreOpts) error) error {
-	if s.cfg.CheckpointIO == config.Files {
+	if s.checkpointIO(ctx) == config.Files {
 		return s.restoreFiles(ctx, i, restore)
 	}
 	seat, err := s.takeSeat(&job.Seat{

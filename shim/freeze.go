@@ -23,7 +23,7 @@ func (s *sandbox) freeze(ctx context.Context) (thaw func(), err error) {
 		return nil, s.errStillRestoring()
 	}
 	// A save waits until every page of the last restore has come.
-	s.setPace(ctx, job.PaceFull)
+	s.setPace(ctx, job.PaceUrgent)
 	// Not with ctx: a call that is given up may have frozen the sandbox all the same.
 	call := context.WithoutCancel(ctx)
 	err = s.control.Freeze(call)

@@ -165,7 +165,7 @@ func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
 	o := s.origin
 	r.Cache = s.cache(ctx)
-	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.cfg.CheckpointIO == config.Gofer
+	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.checkpointIO(ctx) == config.Gofer
 	done, err := s.job(ctx, r)
 	if err != nil {
 		return fmt.Errorf("fetch snapshot %s: %w", r.ID, err)

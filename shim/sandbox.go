@@ -43,6 +43,7 @@ type sandbox struct {
 	cfg       *config.Config
 	runsc     *runsc.Runsc
 	control   *runsc.Control
+	fit       fit
 	local     *local.Store
 	netns     string // path; "" if it is the host's
 	network   *network.State

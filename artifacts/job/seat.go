@@ -35,8 +35,10 @@ const (
 	// PaceReady holds back while the program waits for pages, so that the
 	// background never delays it. It is where a restore starts.
 	PaceReady Pace = "ready"
-	// PaceFull loads as fast as it goes.
+	// PaceFull loads as fast as it goes beside what programs do.
 	PaceFull Pace = "full"
+	// PaceUrgent loads as fast as it goes: a save waits for all pages.
+	PaceUrgent Pace = "urgent"
 	// PaceLazy goes at a bounded rate, some 128 MB/s: for clones that idle.
 	PaceLazy Pace = "lazy"
 )

@@ -17,7 +17,7 @@ import (
 func TestCheckPassesWithRunscOfTheSameGVisor(t *testing.T) {
 	bins, runsc := programs(t)
 	t.Setenv("TMPDIR", t.TempDir())
-	if err := Check(t.Context(), runsc, filepath.Join(bins, "gvisor-bin", job.SeatBinary)); err != nil {
+	if err := Check(t.Context(), runsc, filepath.Join(bins, "gvisor-bin", job.SeatBinary), Trial); err != nil {
 		t.Fatal(err)
 	}
 	left, err := os.ReadDir(os.Getenv("TMPDIR"))
@@ -46,7 +46,7 @@ func TestCheckFailsWhenTheTwoDoNotFit(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Setenv("TMPDIR", t.TempDir())
-			err := Check(t.Context(), tc.runsc, tc.gofer)
+			err := Check(t.Context(), tc.runsc, tc.gofer, TrustVersions)
 			if err == nil || !strings.Contains(err.Error(), tc.says) {
 				t.Errorf("error %v, want one that says %q", err, tc.says)
 			}

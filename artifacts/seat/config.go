@@ -71,7 +71,7 @@ func parseConfig(body []byte) (*job.Seat, error) {
 	switch seat.Pace {
 	case "":
 		seat.Pace = job.PaceReady
-	case job.PaceReady, job.PaceFull, job.PaceLazy:
+	case job.PaceReady, job.PaceFull, job.PaceLazy, job.PaceUrgent:
 	default:
 		return nil, fmt.Errorf("parse %s: pace %q: %w", job.SeatFile, seat.Pace, errdefs.ErrInvalidArgument)
 	}

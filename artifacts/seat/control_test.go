@@ -79,4 +79,7 @@ func TestControlChangesThePace(t *testing.T) {
 	if st := tell(t, path, job.SeatControl{}); st.Pace != job.PaceLazy {
 		t.Errorf("after an empty instruction status has pace %q", st.Pace)
 	}
+	if st := tell(t, path, job.SeatControl{Pace: job.PaceUrgent}); st.Pace != job.PaceUrgent || f.pacer.get() != job.PaceUrgent {
+		t.Errorf("a save is under way and the pace is %q", st.Pace)
+	}
 }

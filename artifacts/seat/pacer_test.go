@@ -25,6 +25,7 @@ func TestPacerHoldsTheBackgroundBack(t *testing.T) {
 		{"a beat has passed", job.PaceReady, 0, 0, beat, 0},
 		{"somebody waited long ago", job.PaceReady, -quiet, 0, 0, 0},
 		{"full", job.PaceFull, 0, 0, 0, 0},
+		{"urgent", job.PaceUrgent, 0, 0, 0, 0},
 		{"lazy", job.PaceLazy, -time.Second, 0, 0, lazyBeat},
 		{"lazy, a beat later", job.PaceLazy, -time.Second, 0, lazyBeat, 0},
 	} {

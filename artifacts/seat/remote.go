@@ -77,6 +77,9 @@ func (s *remoteSource) recipe() *artifacts.Recipe { return s.r }
 
 func (s *remoteSource) parallel() int { return remoteParallel }
 
+// polite is 0: these reads wait for the store, not for a core.
+func (s *remoteSource) polite() int { return 0 }
+
 func (s *remoteSource) depth() int { return remoteParallel }
 
 func (s *remoteSource) readChunk(ctx context.Context, i int, p []byte) error {

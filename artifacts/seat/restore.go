@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -91,8 +92,15 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 		h.begin(ctx, src)
 	}
 	r.workers.Go(r.pace)
+	released := r.released
+	if n := src.polite(); n > 0 {
+		released = nil
+		for range n {
+			r.workers.Go(r.workPolitely)
+		}
+	}
 	for range src.parallel() {
-		r.workers.Go(r.work)
+		r.workers.Go(func() { r.work(r.waited, released) })
 	}
 	return r
 }
@@ -148,9 +156,26 @@ func (r *reader) Wait(cs []stateio.Completion, min int) ([]stateio.Completion, e
 	return stateio.CompletionChanWait(r.done, cs, min)
 }
 
-// work serves reads until the reader is closed.
-func (r *reader) work() {
-	for op := r.next(); op != nil; op = r.next() {
+// politeness is the nice value of threads that read ahead of need: they get a
+// tenth of what a program gets, so that verifying pages that nobody waits for
+// delays neither this sandbox's start nor another's. A still lower priority
+// would let a thread sleep for long with a lock that others wait for.
+const politeness = 10
+
+// workPolitely serves the reads that nobody waits for.
+func (r *reader) workPolitely() {
+	// Never unlocked: the thread, whose priority is no other goroutine's, ends.
+	runtime.LockOSThread()
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), politeness); err != nil {
+		r.status.warn("lower the priority of reading ahead: %v", err)
+	}
+	r.work(nil, r.released)
+}
+
+// work serves reads from two queues, the first one first, until the reader is
+// closed. A nil queue is none.
+func (r *reader) work(first, second <-chan *restoreOp) {
+	for op := r.next(first, second); op != nil; op = r.next(first, second) {
 		c := stateio.Completion{ID: op.id}
 		n, err := r.serve(op)
 		c.N = n
@@ -168,16 +193,16 @@ func (r *reader) work() {
 }
 
 // next returns the read to serve next, and nil when the reader is closed.
-func (r *reader) next() *restoreOp {
+func (r *reader) next(first, second <-chan *restoreOp) *restoreOp {
 	select {
-	case op := <-r.waited:
+	case op := <-first:
 		return op
 	default:
 	}
 	select {
-	case op := <-r.waited:
+	case op := <-first:
 		return op
-	case op := <-r.released:
+	case op := <-second:
 		return op
 	case <-r.ctx.Done():
 		return nil
@@ -193,8 +218,12 @@ func (r *reader) pace() {
 			if !r.hold() {
 				return
 			}
+			queue := r.released
+			if r.pacer.get() == job.PaceUrgent {
+				queue = r.waited
+			}
 			select {
-			case r.released <- op:
+			case queue <- op:
 			case <-r.ctx.Done():
 				return
 			}

@@ -159,7 +159,7 @@ func (f *files) setPace(p job.Pace) error {
 	}
 	switch p {
 	case job.PaceReady:
-	case job.PaceFull, job.PaceLazy:
+	case job.PaceFull, job.PaceLazy, job.PaceUrgent:
 		f.hints.ready()
 	default:
 		return fmt.Errorf("set pace: %q: %w", p, errdefs.ErrInvalidArgument)

@@ -27,6 +27,10 @@ type source interface {
 	readChunk(ctx context.Context, i int, p []byte) error
 	// parallel is how many readChunk calls are worth having at a time.
 	parallel() int
+	// polite is how many more calls are worth having for reads that nobody waits
+	// for, at a low priority: those that mostly compute. With 0 they take turns
+	// with the others, behind them.
+	polite() int
 	// depth is how many reads runsc may have under way: enough to keep the
 	// source busy, few enough that what is waited for gets its turn.
 	depth() int
@@ -82,6 +86,8 @@ func (s *localSource) readChunk(_ context.Context, i int, p []byte) error {
 }
 
 func (s *localSource) parallel() int { return s.workers }
+
+func (s *localSource) polite() int { return s.workers }
 
 // depth is 4 MiB: a few milliseconds of work.
 func (s *localSource) depth() int { return 4 << 20 / restoreBytes }

@@ -13,6 +13,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/seat"
 )
@@ -35,6 +37,7 @@ func findSidecar() (string, error) {
 func checkRunsc(ctx context.Context, args []string, _ io.Reader, stdout io.Writer) error {
 	flags := flag.NewFlagSet("check", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
+	trust := flags.Bool("trust-versions", false, "try only what does not say what it is built from")
 	runsc := flags.String("runsc", "", "path of runsc")
 	if err := flags.Parse(args); err != nil {
 		return fmt.Errorf("check: %w: %w", err, errUsage)
@@ -42,11 +45,18 @@ func checkRunsc(ctx context.Context, args []string, _ io.Reader, stdout io.Write
 	if *runsc == "" || flags.NArg() > 0 {
 		return fmt.Errorf("check: want --runsc PATH and nothing else: %w", errUsage)
 	}
+	proof := seat.Trial
+	if *trust {
+		proof = seat.TrustVersions
+	}
 	sidecar, err := findSidecar()
 	if err != nil {
 		return err
 	}
-	if err := seat.Check(ctx, *runsc, sidecar); err != nil {
+	if err := seat.Check(ctx, *runsc, sidecar, proof); err != nil {
+		if errdefs.IsFailedPrecondition(err) {
+			err = fmt.Errorf("%w; %w", err, errMisfit)
+		}
 		return err
 	}
 	_, err = fmt.Fprintf(stdout, "%s and this gofer speak the same protocol\n", *runsc)

@@ -20,9 +20,13 @@ import (
 )
 
 const usage = `usage: ateom-gofer job                  serve one job, on standard input and output
-       ateom-gofer check --runsc PATH   prove that runsc and this gofer work together
+       ateom-gofer check --runsc PATH   prove that runsc and this gofer work together (exit code 3: they do not)
        ateom-gofer -v                   print versions
 `
+
+// errMisfit ends the program with exit code 3: runsc and this gofer do not
+// speak the same protocol.
+var errMisfit = errors.New("checkpoints can be saved and restored through plain files only")
 
 // errUsage ends the program with exit code 2.
 var errUsage = errors.New("wrong arguments")
@@ -38,6 +42,9 @@ func main() {
 		os.Exit(2)
 	default:
 		fmt.Fprintf(os.Stderr, "ateom-gofer: %v\n", err)
+		if errors.Is(err, errMisfit) {
+			os.Exit(3)
+		}
 		os.Exit(1)
 	}
 }

@@ -25,9 +25,10 @@ type Save struct {
 	wait   func() (int, error)
 }
 
-// StartSave starts the side-car in the given file as r would, for the seat that
-// is written in dir. It is killed when ctx ends; Close must be called.
-func StartSave(ctx context.Context, binary string, r *runsc.Runsc, dir string) (_ *Save, err error) {
+// StartSave starts the side-car in the given file as
+// runsc would that keeps its state in root, for the seat that is written in
+// dir. It is killed when ctx ends; Close must be called.
+func StartSave(ctx context.Context, binary string, starter runsc.Starter, root, dir string) (_ *Save, err error) {
 	config, err := os.Open(filepath.Join(dir, job.SeatFile))
 	if err != nil {
 		return nil, fmt.Errorf("start checkpoint side-car: %w", err)
@@ -42,12 +43,12 @@ func StartSave(ctx context.Context, binary string, r *runsc.Runsc, dir string) (
 
 	ctx, cancel := context.WithCancel(ctx)
 	cmd := exec.CommandContext(ctx, binary)
-	cmd.Args = []string{"runsc-" + job.SeatBinary, "--root=" + r.Root, job.SeatBinary, "-sock-fd=3", "-gcs-opts-fd=4", "-allow-checkpoint-writes"}
+	cmd.Args = []string{"runsc-" + job.SeatBinary, "--root=" + root, job.SeatBinary, "-sock-fd=3", "-gcs-opts-fd=4", "-allow-checkpoint-writes"}
 	cmd.ExtraFiles = []*os.File{far, config}
 	// GOMAXPROCS is the shim's own economy.
 	cmd.Env = append(os.Environ(), "GOMAXPROCS=")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	wait, err := r.Starter.Start(cmd)
+	wait, err := starter.Start(cmd)
 	if err != nil {
 		cancel()
 		near.Close()

@@ -49,7 +49,7 @@ type plot struct {
 func (g *Ground) plot(peer string, w Workload) (_ *plot, err error) {
 	n := g.nets
 	g.nets++
-	p := &plot{id: fmt.Sprintf("%s-%s-%d", peer, w.Name, n)}
+	p := &plot{id: fmt.Sprintf("%s-%s-%03d", peer, w.Name, n)} // runsc takes the beginning of an id for it
 	p.dir = filepath.Join(g.Dir, strconv.Itoa(n))
 	p.rootfs = filepath.Join(p.dir, "rootfs")
 	if err := os.MkdirAll(p.rootfs, 0o755); err != nil {
