@@ -76,7 +76,7 @@ func (o options) prepare() {
 	if lab.Inside() {
 		return
 	}
-	if o.wants(3) {
+	if o.wants(3) || o.wants(14) {
 		if err := lab.EnsureDebian(context.Background()); err != nil {
 			fmt.Fprintln(os.Stderr, "bench: make a Debian root file system:", err)
 		}

@@ -115,9 +115,17 @@ func (p *ateomPeer) Prepare(ctx context.Context, w Workload) (Sandbox, error) {
 func (p *ateomPeer) PrepareFrom(ctx context.Context, w Workload, id string) (Sandbox, error) {
 	p.nodes++
 	p.state = filepath.Join(p.dir, fmt.Sprintf("node%d", p.nodes))
-	return p.prepare(ctx, w,
-		map[string]string{"ateom.dev/restore-from": id, "ateom.dev/store": storeName},
-		&runtimeoptions.Options{ConfigBody: fmt.Appendf(nil, "state-dir = %q\n", p.state)})
+	return p.prepare(ctx, w, from(id), &runtimeoptions.Options{ConfigBody: fmt.Appendf(nil, "state-dir = %q\n", p.state)})
+}
+
+// PrepareFork prepares a sandbox that begins from a snapshot, on this node.
+func (p *ateomPeer) PrepareFork(ctx context.Context, w Workload, id string) (Sandbox, error) {
+	return p.prepare(ctx, w, from(id), p.options)
+}
+
+// from are the annotations of a container that begins from a snapshot.
+func from(id string) map[string]string {
+	return map[string]string{"ateom.dev/restore-from": id, "ateom.dev/store": storeName}
 }
 
 // prepare makes the container with these annotations and runtime options.

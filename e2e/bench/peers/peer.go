@@ -31,6 +31,13 @@ type Restorer interface {
 	PrepareFrom(ctx context.Context, w Workload, id string) (Sandbox, error)
 }
 
+// A Forker is a Peer that can start many workloads on the same node from what
+// a Commit of one of its sandboxes has put into the bucket.
+type Forker interface {
+	// PrepareFork prepares w: Start restores it. id is what Commit returned.
+	PrepareFork(ctx context.Context, w Workload, id string) (Sandbox, error)
+}
+
 // A Sandbox is one workload of a peer. It is used by one goroutine at a time.
 type Sandbox interface {
 	// Start starts the workload. It need not be ready yet.

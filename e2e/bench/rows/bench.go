@@ -62,6 +62,7 @@ func All() []Row {
 		{11, "Commit Data of a sparse file", sparseRow},
 		{12, "readiness: port open to return", readyRow},
 		{13, "eight Resumes at once", manyRow},
+		{14, "many forks of one snapshot", forkRow},
 		{15, "memory of shims and gofers", costRow},
 		{16, "cold start through the shim", coldRow},
 	}

@@ -7,11 +7,15 @@ import json
 import os
 import secrets
 import ssl  # noqa: F401  a service imports such things, and its cold start pays for them
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 from urllib import request  # noqa: F401
 
+if len(sys.argv) > 1:
+    # What stands for a start that takes long: imports, parsing, an index.
+    hashlib.pbkdf2_hmac("sha256", b"index", b"salt", int(sys.argv[1]))
 NONCE = secrets.token_hex(16)
 MEMORY = secrets.token_bytes(16 << 20)
 os.makedirs("/data", exist_ok=True)
