@@ -1,6 +1,8 @@
 // Copyright The ateom Authors.
 // SPDX-License-Identifier: Apache-2.0
 
+//go:build histories
+
 package shim
 
 import (
