@@ -145,6 +145,12 @@ func (a *asker) admit(r *inside.Request) error {
 // somebody has resumed it.
 func (a *asker) do(ctx context.Context, r *inside.Request) (artifacts.ID, error) {
 	sb := a.sandbox
+	// A quick program asks while its own start is still under way.
+	_, end, err := sb.take(ctx)
+	if err != nil {
+		return "", err
+	}
+	end()
 	if r.Verb == inside.Pause {
 		snap, err := a.service.pauseSaved(ctx, sb)
 		if err != nil {

@@ -71,7 +71,7 @@ func learned(t *testing.T, task *harness.Task) map[string]string {
 var generation = regexp.MustCompile(`(?m)^generation ([0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$`)
 
 // A program commits its own sandbox and learns the snapshot's id; each copy
-// learns that it is one, the how manieth, and that its memory runs anew.
+// learns that it is one, which one, and that its memory runs anew.
 func TestAProgramCommitsItself(t *testing.T) {
 	t.Parallel()
 	n := harness.Shared(t)

@@ -4,6 +4,7 @@
 package network
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/url"
@@ -74,7 +75,26 @@ func widen(t *testing.T, network *lab.Net) (inside, far string) {
 		Dst: &net.IPNet{IP: net.ParseIP("fd00:2::"), Mask: net.CIDRMask(64, 128)}}))
 	must(h.NeighSet(&netlink.Neigh{LinkIndex: inner.Attrs().Index, State: netlink.NUD_PERMANENT,
 		IP: net.ParseIP("fd00:1::1"), HardwareAddr: outer.Attrs().HardwareAddr}))
+	// Linux gives links addresses of their own, some time after they are up.
+	for _, name := range []string{"eth0", "eth1"} {
+		harness.Eventually(t, func() error { return ownAddress(h, name) })
+	}
 	return "fd00:1::2", "fd00:2::1"
+}
+
+// ownAddress is nil once a link has its link-local address for good.
+func ownAddress(h *netlink.Handle, name string) error {
+	link, err := h.LinkByName(name)
+	if err != nil {
+		return err
+	}
+	list, err := h.AddrList(link, netlink.FAMILY_V6)
+	for _, a := range list {
+		if a.IP.IsLinkLocalUnicast() && a.Flags&unix.IFA_F_TENTATIVE == 0 {
+			return nil
+		}
+	}
+	return errors.Join(err, fmt.Errorf("%s has no link-local address yet: %v", name, list))
 }
 
 // Addresses of both families, routes, MTU and neighbours of every interface are
