@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -36,7 +37,12 @@ func newBench(t *testing.T) *bench {
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	binary := filepath.Join(dir, "runsc")
 	script := "#!/bin/sh\ncase \"$*\" in --version) echo 'runsc version test';; *) echo \"$@\" >>'" + dir + "/calls';; esac\n"
-	if err := os.WriteFile(binary, []byte(script), 0o700); err != nil {
+	// A process that is forked meanwhile would hold the file open for writing,
+	// and the kernel would not run it.
+	syscall.ForkLock.RLock()
+	err = os.WriteFile(binary, []byte(script), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	cfg := config.Default()

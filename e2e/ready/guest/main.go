@@ -69,17 +69,19 @@ func serve() error {
 	failed := make(chan error)
 	start := func(port int, serve func(net.Listener) error) {
 		l, err := net.Listen("tcp", fmt.Sprintf(":%d", port))
-		if err == nil {
-			err = serve(l)
-		}
-		failed <- err
+		go func() {
+			if err == nil {
+				err = serve(l)
+			}
+			failed <- err
+		}()
 	}
-	go start(8080, func(l net.Listener) error { return http.Serve(l, g.control()) })
-	go start(8082, func(l net.Listener) error { return http.Serve(l, http.HandlerFunc(g.answer)) })
-	go start(8083, func(l net.Listener) error {
+	start(8080, func(l net.Listener) error { return http.Serve(l, g.control()) })
+	start(8082, func(l net.Listener) error { return http.Serve(l, http.HandlerFunc(g.answer)) })
+	start(8083, func(l net.Listener) error {
 		return http.Serve(tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{certificate}}), http.HandlerFunc(g.answer))
 	})
-	go start(8084, rpc.Serve)
+	start(8084, rpc.Serve)
 	fmt.Println("serving")
 	return <-failed
 }
