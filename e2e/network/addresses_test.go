@@ -26,21 +26,28 @@ import (
 	"github.com/ateom/ateom/shim/config"
 )
 
-// widen gives a network a second interface with an IPv6 address, an MTU of its
-// own, a route that nothing but it leads to, and a permanent neighbour. Its
-// other end is the test's.
-func widen(t *testing.T, network *lab.Net) (inside, far string) {
+// open returns a network's namespace and a handle in it, until the test ends.
+func open(t *testing.T, network *lab.Net) (netns.NsHandle, *netlink.Handle) {
 	t.Helper()
 	ns, err := netns.GetFromPath(network.Path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ns.Close()
+	t.Cleanup(func() { ns.Close() })
 	h, err := netlink.NewHandleAt(ns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer h.Close()
+	t.Cleanup(h.Close)
+	return ns, h
+}
+
+// widen gives a network a second interface with an IPv6 address, an MTU of its
+// own, a route that nothing but it leads to, and a permanent neighbour. Its
+// other end is the test's.
+func widen(t *testing.T, network *lab.Net) (inside, far string) {
+	t.Helper()
+	ns, h := open(t, network)
 	must := func(err error) {
 		t.Helper()
 		if err != nil {
@@ -145,16 +152,7 @@ func TestAMissingInterfaceIsNamed(t *testing.T) {
 	if err := task.Pause(ctx); err != nil {
 		t.Fatal(err)
 	}
-	ns, err := netns.GetFromPath(network.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ns.Close()
-	h, err := netlink.NewHandleAt(ns)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer h.Close()
+	_, h := open(t, network)
 	link, err := h.LinkByName("eth0")
 	if err != nil {
 		t.Fatal(err)
