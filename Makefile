@@ -23,7 +23,7 @@ STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
 TOOLS := containerd containerd-2.3 containerd-2.2 containerd-1.7 runsc-other gvisor_sentry-other ctr versitygw fake-gcs-server azurite
-KUBERNETES := etcd kube-apiserver kubelet kubectl
+KUBERNETES := etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl containerd-shim-runc-v2
 
 ##@ Build
 
@@ -43,8 +43,8 @@ tools: packages ## build containerd, ctr, an S3, a GCS and an Azure server, cach
 	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(TOOLS)); do ln -sfn $$path bin/tools/; done
 
 .PHONY: kubernetes
-kubernetes: packages ## build etcd, kube-apiserver, kubelet and kubectl, cached, and link them into bin/tools/
-	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables
+kubernetes: packages ## build etcd, Kubernetes and runc's shim, cached, and link them into bin/tools/
+	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables runc=runc
 	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(KUBERNETES)); do ln -sfn $$path bin/tools/; done
 
 .PHONY: images
@@ -91,24 +91,24 @@ unit: build tools ## the tests of single packages; some run the real runsc
 	$(GOTEST) -timeout 15m $$($(GO) list ./... | grep -v '^github.com/ateom/ateom/e2e/')
 
 .PHONY: race
-race: build tools ## the tests of single packages under the race detector (needs a C compiler)
-	CGO_ENABLED=1 $(GOTEST) -race -timeout 30m $$($(GO) list ./... | grep -v '^github.com/ateom/ateom/e2e/')
-
-.PHONY: histories
-histories: build ## look for an order that explains concurrent verbs, by a model; it still finds some that have none
-	CGO_ENABLED=1 ATEOM_HISTORIES=2000 $(GOTEST) -race -tags histories -timeout 30m -run '^TestConcurrentVerbsHappenInSomeOrder$$' ./shim
+race: build tools ## the tests of single packages under the race detector, and thousands of concurrent histories (needs a C compiler)
+	CGO_ENABLED=1 ATEOM_HISTORIES=2000 $(GOTEST) -race -timeout 60m $$($(GO) list ./... | grep -v '^github.com/ateom/ateom/e2e/')
 
 .PHONY: e2e
 e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS server (root)
 	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)$$')
 
 .PHONY: e2e-k8s
-e2e-k8s: build tools kubernetes images ## the tests on a real kubelet and API server (root)
+e2e-k8s: build tools kubernetes images node-image ## the tests on a real kubelet and API server (root)
 	$(GOTEST) -timeout 20m ./e2e/k8s
 
 .PHONY: many
 many: build tools images ## pause 200 sandboxes at once, weigh and watch them, commit and resume them at random (root)
 	ATEOM_MANY=200 $(GOTEST) -timeout 20m -v -run ManyAsleep ./e2e/observe
+
+.PHONY: soak
+soak: build tools images ## thousands of kills at random moments, SOAK=200 pauses and resumes of each of six kinds of programs; hours (root)
+	ATEOM_KILLS=$$(( 10 * $(or $(SOAK),200) )) ATEOM_CYCLES=$(or $(SOAK),200) $(GOTEST) -timeout 12h -v ./e2e/endure
 
 ##@ Show
 
@@ -118,8 +118,8 @@ demo: build tools images ## pause, resume, commit and wake up elsewhere, told as
 
 .PHONY: bench
 bench: build tools ## measure against plain runsc and scripts, half an hour; ROW=2,4 runs some rows, QUICK=1 measures less often, DOCS=1 rewrites docs/performance.md (root)
-	@e2e/tools/packages aws=awscli rclone=rclone zstd=zstd debootstrap=debootstrap
-	$(GO) run ./e2e/bench $(if $(ROW),-row $(ROW)) $(if $(QUICK),-quick) $(if $(DOCS),-docs docs/performance.md)
+	@e2e/tools/packages /usr/bin/aws=awscli rclone=rclone zstd=zstd debootstrap=debootstrap
+	PATH=/usr/bin:$$PATH $(GO) run ./e2e/bench $(if $(ROW),-row $(ROW)) $(if $(QUICK),-quick) $(if $(DOCS),-docs docs/performance.md)
 
 ##@ Help
 

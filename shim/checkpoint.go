@@ -28,13 +28,23 @@ import (
 // beside itself (runsc/gvisorbinaries of the pinned gVisor).
 const sidecarEnv = "GVISOR_SIDECAR_BINARIES_DIR"
 
+// What becomes of a draft that a sandbox is saved into.
+type purpose bool
+
+const (
+	// durable: it is published; its parts are synced.
+	durable purpose = false
+	// scratch: it is uploaded from, and removed.
+	scratch purpose = true
+)
+
 // save writes the frozen sandbox into the draft directory and returns the
-// parts, which are on disk and synced. The sandbox stays frozen.
-func (s *sandbox) save(ctx context.Context, dir string) ([]artifacts.Part, error) {
+// parts. The sandbox stays frozen.
+func (s *sandbox) save(ctx context.Context, dir string, is purpose) ([]artifacts.Part, error) {
 	if s.checkpointIO(ctx) == config.Files {
 		return s.saveFiles(ctx, dir)
 	}
-	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir, Cgroups: cgroup.Own()})
+	seat, err := s.takeSeat(&job.Seat{Mode: job.Save, Dir: dir, Scratch: is == scratch, Cgroups: cgroup.Own()})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("save without the gofer")
 		return s.saveFiles(ctx, dir)

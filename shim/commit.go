@@ -219,7 +219,7 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		clock.mark("freeze")
 		if plan.scope == artifacts.Full {
 			work.Go(func() (err error) {
-				saved, err = sb.save(ctx, draft.Dir())
+				saved, err = sb.save(ctx, draft.Dir(), scratch)
 				return err
 			})
 		}

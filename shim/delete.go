@@ -54,7 +54,7 @@ func deleteResponse(p *process) *taskapi.DeleteResponse {
 func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container) error {
 	ctx, cancel := context.WithTimeout(ctx, killLimit)
 	defer cancel()
-	sb.interruptVerb(errKilled)
+	defer sb.overrule(c)()
 	ctx, end, err := sb.take(ctx)
 	if err != nil {
 		return err

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"sync"
 	"syscall"
 
 	"github.com/ateom/ateom/artifacts/job"
@@ -21,29 +22,40 @@ func decodeSeat(r io.Reader) (string, error) {
 	return seat.Dir, err
 }
 
-// takeSeat starts the side-car of a save. Its process is one that can be killed.
+// A fakeSidecar is the side-car of a save. Its process is one that can be
+// killed; what a sandbox writes through it ends with it.
+type fakeSidecar struct {
+	dir  string // the draft
+	died chan struct{}
+
+	mu     sync.Mutex // held while something is written
+	isDead bool
+}
+
+var errSidecarDied = errors.New("the side-car has died")
+
+// takeSeat starts a side-car.
 func (f *fakeRuntime) takeSeat(cmd *exec.Cmd) (func() (int, error), error) {
 	dir, err := decodeSeat(cmd.ExtraFiles[1])
 	if err != nil {
 		return nil, err
 	}
-	dead := make(chan struct{})
-	f.mu.Lock()
-	f.draft, f.sidecarDied = dir, dead
-	gate := f.stops["checkpoint"]
-	f.mu.Unlock()
-	if gate == nil {
-		return func() (int, error) { return 0, nil }, nil
-	}
+	sidecar := &fakeSidecar{dir: dir, died: make(chan struct{})}
 	cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
+	f.mu.Lock()
+	f.sidecar = sidecar
+	f.mu.Unlock()
 	f.gofers.Go(func() {
-		defer close(dead)
 		_ = cmd.Wait()
+		sidecar.mu.Lock()
+		defer sidecar.mu.Unlock()
+		sidecar.isDead = true
+		close(sidecar.died)
 	})
-	return func() (int, error) { <-dead; return killedStatus, nil }, nil
+	return func() (int, error) { <-sidecar.died; return killedStatus, nil }, nil
 }
 
 // startGofer serves a commit.

@@ -41,12 +41,9 @@ type fakeRuntime struct {
 	// reached gets the name of every call that has come to its stop.
 	reached chan string
 	// fails says whether the next call of that name fails.
-	fails func(call string) bool
-	calls []string
-	// draft is where the side-car writes that was started last; sidecarDied is
-	// closed at its end.
-	draft       string
-	sidecarDied chan struct{}
+	fails   func(call string) bool
+	calls   []string
+	sidecar *fakeSidecar // the one that was started last
 	// store has the number of each snapshot that was committed.
 	store map[artifacts.ID]int
 	// wrong is what must never happen, seen.

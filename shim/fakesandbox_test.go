@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"sync"
 
+	"golang.org/x/sys/unix"
 	"gvisor.dev/gvisor/pkg/unet"
 	"gvisor.dev/gvisor/pkg/urpc"
 
@@ -26,10 +28,13 @@ import (
 func (f *fakeRuntime) boot(memory, frozen int) error {
 	path := filepath.Join(f.root, "runsc-box.sock")
 	_ = os.Remove(path)
-	listener, err := unet.BindAndListen(path, false)
+	// Not by package unet: what that opens is inherited by the processes that are
+	// started meanwhile, and outlives the sandbox in them.
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
 	if err != nil {
 		return err
 	}
+	listener.SetUnlinkOnClose(false) // the next one may be there
 	f.mu.Lock()
 	f.pids++
 	k := &containerManager{
@@ -47,14 +52,34 @@ func (f *fakeRuntime) boot(memory, frozen int) error {
 	go func() {
 		defer close(k.accepting)
 		for {
-			conn, err := listener.Accept()
+			conn, err := listener.AcceptUnix()
 			if err != nil {
 				return
 			}
-			k.server.StartHandling(conn)
+			socket, err := socketOf(conn)
+			if err != nil {
+				f.violated("accept a connection: %v", err)
+				return
+			}
+			k.server.StartHandling(socket)
 		}
 	}()
 	return nil
+}
+
+// socketOf makes a connection one of package unet.
+func socketOf(conn *net.UnixConn) (*unet.Socket, error) {
+	defer conn.Close()
+	file, err := conn.File()
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	fd, err := unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return nil, err
+	}
+	return unet.NewSocket(fd)
 }
 
 // running returns the sandbox that runs, or one that has died.
@@ -73,7 +98,6 @@ var closedChannel = func() chan struct{} { c := make(chan struct{}); close(c); r
 func (f *fakeRuntime) endKernel() {
 	f.mu.Lock()
 	k := f.kernel
-	f.kernel = nil
 	f.mu.Unlock()
 	if k != nil {
 		k.end()
@@ -83,8 +107,14 @@ func (f *fakeRuntime) endKernel() {
 // errDead fails a command whose sandbox has died.
 var errDead = errors.New("the sandbox has died")
 
-// checkpoint writes what a gofer in its seat would.
-func (k *containerManager) checkpoint(dir string) error {
+// checkpoint writes what a gofer in its seat does, as long as that lives.
+func (k *containerManager) checkpoint(sidecar *fakeSidecar) error {
+	sidecar.mu.Lock()
+	defer sidecar.mu.Unlock()
+	if sidecar.isDead {
+		return errSidecarDied
+	}
+	dir := sidecar.dir
 	k.mu.Lock()
 	text, frozen := []byte(strconv.Itoa(k.memory)), k.frozen
 	k.mu.Unlock()
@@ -130,7 +160,7 @@ type containerManager struct {
 	pid       int
 	died      chan struct{}
 	once      sync.Once
-	listener  *unet.ServerSocket
+	listener  *net.UnixListener
 	server    *urpc.Server
 	accepting chan struct{}
 
@@ -144,6 +174,11 @@ type containerManager struct {
 // end is the death of the sandbox's process.
 func (k *containerManager) end() {
 	k.once.Do(func() {
+		k.fake.mu.Lock()
+		if k.fake.kernel == k {
+			k.fake.kernel = nil
+		}
+		k.fake.mu.Unlock()
 		close(k.died)
 		k.listener.Close()
 		<-k.accepting
@@ -178,14 +213,14 @@ func (k *containerManager) Checkpoint(args *saveArgs, _ *struct{}) error {
 	f := k.fake
 	gate, fails := f.begin("checkpoint")
 	f.mu.Lock()
-	dir, sidecarDied := f.draft, f.sidecarDied
+	sidecar := f.sidecar
 	f.mu.Unlock()
 	if gate != nil {
 		f.reached <- "checkpoint"
 		select {
 		case <-gate:
-		case <-sidecarDied:
-			return errors.New("the side-car has died")
+		case <-sidecar.died:
+			return errSidecarDied
 		case <-k.died:
 			return errDead
 		}
@@ -193,7 +228,7 @@ func (k *containerManager) Checkpoint(args *saveArgs, _ *struct{}) error {
 	if fails {
 		return errors.New("cannot be saved")
 	}
-	return k.checkpoint(dir)
+	return k.checkpoint(sidecar)
 }
 
 func (k *containerManager) Wait(_ *string, _ *uint32) error {
@@ -208,7 +243,7 @@ func (k *containerManager) Signal(args *struct {
 }, _ *struct{}) error {
 	k.signals <- args.Signo
 	if args.Signo == sigkill && args.CID == "box" {
-		go k.fake.endKernel()
+		go k.end()
 	}
 	return nil
 }

@@ -23,6 +23,7 @@ type flights[T any] struct {
 // A flight is one operation. It ends early when everybody who waits for its
 // answer has gone, and not before.
 type flight[T any] struct {
+	line   *flights[T]
 	cancel context.CancelCauseFunc
 	// waiting counts the requests that are not answered yet.
 	waiting int
@@ -43,16 +44,27 @@ func (f *flight[T]) answer(value T, err error) {
 	})
 }
 
+// part lets requests that come from now on have an operation of their own. Who
+// runs the operation says so before it gives its turn away: after that, what it
+// answers need not be true any more.
+func (f *flight[T]) part() {
+	f.line.mu.Lock()
+	defer f.line.mu.Unlock()
+	if f.line.current == f {
+		f.line.current = nil
+	}
+}
+
 // do runs the operation, or joins the one that is under way, and returns its
-// answer. run may call answer before it returns: then every request is answered
-// with that, the operation goes on with nobody waiting for it, and has to
-// report its own end. Its context ends with those who wait, and has the values
-// of the first.
-func (f *flights[T]) do(ctx context.Context, run func(ctx context.Context, answer func(T)) (T, error)) (T, error) {
+// answer. run may answer its flight before it returns: then every request is
+// answered with that, the operation goes on with nobody waiting for it, and has
+// to report its own end. Its context ends with those who wait, and has the
+// values of the first.
+func (f *flights[T]) do(ctx context.Context, run func(context.Context, *flight[T]) (T, error)) (T, error) {
 	f.mu.Lock()
 	now := f.current
 	if now == nil {
-		now = &flight[T]{answered: make(chan struct{}), ended: make(chan struct{})}
+		now = &flight[T]{line: f, answered: make(chan struct{}), ended: make(chan struct{})}
 		var runCtx context.Context
 		runCtx, now.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
 		f.current = now
@@ -96,23 +108,16 @@ func (f *flights[T]) leave(now *flight[T], cause error) (last bool) {
 	return true
 }
 
-func (f *flights[T]) fly(ctx context.Context, now *flight[T], run func(context.Context, func(T)) (T, error)) {
+func (f *flights[T]) fly(ctx context.Context, now *flight[T], run func(context.Context, *flight[T]) (T, error)) {
 	defer close(now.ended)
 	defer now.cancel(nil)
-	value, err := recovered(ctx, func() (T, error) {
-		return run(ctx, func(early T) { now.answer(early, nil) })
-	})
+	value, err := recovered(ctx, func() (T, error) { return run(ctx, now) })
 	now.outcome = err
-	f.mu.Lock()
-	if f.current == now {
-		f.current = nil
-	}
-	f.mu.Unlock()
+	now.part()
 	now.answer(value, err)
 }
 
-// part lets requests that come from now on have an operation of their own:
-// what the one under way has answered is about to be no longer true.
+// part is the part of the operation under way, for whoever makes its answer untrue.
 func (f *flights[T]) part() {
 	f.mu.Lock()
 	defer f.mu.Unlock()

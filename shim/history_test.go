@@ -1,8 +1,6 @@
 // Copyright The ateom Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build histories
-
 package shim
 
 import (
@@ -228,7 +226,7 @@ type weather struct {
 }
 
 func TestConcurrentVerbsHappenInSomeOrder(t *testing.T) {
-	histories := 200
+	histories := 100
 	if text := os.Getenv(historiesEnv); text != "" {
 		var err error
 		if histories, err = strconv.Atoi(text); err != nil {

@@ -40,10 +40,45 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 	if r.GetSignal() != uint32(syscall.SIGKILL) {
 		return &emptypb.Empty{}, s.signal(ctx, sb, c, r)
 	}
-	if r.GetExecID() == "" && rule(verbKill, sb.column(p)) == wins {
-		return &emptypb.Empty{}, s.killHard(ctx, sb, c)
+	if r.GetExecID() != "" {
+		return &emptypb.Empty{}, sb.deliver(ctx, c, r)
 	}
-	return &emptypb.Empty{}, sb.deliver(ctx, c, r)
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
+	if rule(verbKill, sb.column(p)) == acts {
+		if done, err := s.killRunning(ctx, sb, c, r); done {
+			return &emptypb.Empty{}, err
+		}
+	}
+	return &emptypb.Empty{}, s.killHard(ctx, sb, c)
+}
+
+// killRunning kills a container of a sandbox that simply runs, and keeps the
+// sandbox's turn until its end was noticed: a pause that came in between would
+// save a process that is about to die. It says whether that is done; it is not
+// if a verb is under way, or the sandbox does not answer in time.
+func (s *Service) killRunning(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest) (done bool, err error) {
+	select {
+	case sb.verb <- struct{}{}:
+	default:
+		return false, nil
+	}
+	defer sb.deliverKept()
+	defer func() { <-sb.verb }()
+	if sb.machine.state() != Running || sb.restoring() {
+		return false, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, killLimit/2)
+	defer cancel()
+	if err := sb.deliver(ctx, c, r); err != nil {
+		return errors.Is(err, errdefs.ErrNotFound), err
+	}
+	select {
+	case <-c.init.exited:
+		return true, nil
+	case <-ctx.Done():
+		return false, nil
+	}
 }
 
 // signal delivers a signal now, or keeps it for the moment when the sandbox runs
@@ -117,11 +152,9 @@ func (s *sandbox) deliver(ctx context.Context, c *container, r *taskapi.KillRequ
 }
 
 // killHard ends a container whose sandbox does not simply run: it may be
-// paused, frozen, half created or half restored.
+// paused, frozen, half created or half restored. ctx bounds it.
 func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error {
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
-	defer cancel()
-	sb.interruptVerb(errKilled)
+	defer sb.overrule(c)()
 	// A frozen kernel serves no signals, but its process dies like any other.
 	if err := s.killSandbox(sb, c); err != nil {
 		return err

@@ -39,8 +39,8 @@ func (s *Service) pause(ctx context.Context, sb *sandbox) (*pauseOutcome, error)
 	if err := sb.admit(ctx, verbPause); err != nil {
 		return nil, err
 	}
-	return sb.pauses.do(ctx, func(ctx context.Context, answer func(*pauseOutcome)) (*pauseOutcome, error) {
-		return s.pauseOnce(ctx, sb, answer)
+	return sb.pauses.do(ctx, func(ctx context.Context, f *flight[*pauseOutcome]) (*pauseOutcome, error) {
+		return s.pauseOnce(ctx, sb, f)
 	})
 }
 
@@ -75,7 +75,7 @@ func (s *Service) pauseSaved(ctx context.Context, sb *sandbox) (*local.Snapshot,
 // its bytes are safe and checked nothing is destroyed: any failure before
 // leaves the sandbox running. Where the author wants it, the request is
 // answered as soon as the sandbox is frozen, and saving it goes on behind that.
-func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pauseOutcome)) (_ *pauseOutcome, err error) {
+func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOutcome]) (_ *pauseOutcome, err error) {
 	clock := newStopwatch(ctx)
 	defer func() { sb.ended(ctx, verbPause, clock, err) }()
 	ctx, end, err := sb.beginPause(ctx)
@@ -83,6 +83,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		return nil, err
 	}
 	defer end()
+	defer f.part()
 	if sb.machine.state() == Paused {
 		return &pauseOutcome{snap: sb.paused}, nil
 	}
@@ -99,10 +100,13 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		if err == nil {
 			return
 		}
+		if errors.Is(err, errKilled) {
+			return // it is frozen, or dead; whoever has killed it says so
+		}
 		// Fails only if the sandbox was stopped meanwhile, which stands.
 		_ = sb.machine.move(Running, Pausing)
 		if answered {
-			s.failedBehind(ctx, sb, live, err)
+			s.putResumed(live)
 		}
 	}()
 
@@ -130,14 +134,18 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, answer func(*pause
 		sb.setBehind(cut)
 		answered = true
 		s.putPaused(live)
-		answer(&pauseOutcome{phases: slices.Clone(clock.phases)})
+		f.answer(&pauseOutcome{phases: slices.Clone(clock.phases)}, nil)
 	}
 	sb.noteStats(ctx, live)
 	snap, err := sb.saveLocally(ctx, scope, clock, func() {
 		if answered {
 			// Whoever sees it run is not told that it is paused.
-			sb.setBehind(nil)
-			sb.pauses.part()
+			if !errors.Is(context.Cause(ctx), errKilled) {
+				sb.setBehind(nil)
+			}
+			f.part()
+			// Nor is who resumes it later answered with the Resume that has cut this short.
+			sb.resumes.part()
 		}
 		thaw()
 		release()
@@ -209,11 +217,8 @@ func (s *sandbox) execThatMatters() (*container, *execution) {
 	return nil, nil
 }
 
-// failedBehind reports that a sandbox whose Pause was answered runs on.
-func (s *Service) failedBehind(ctx context.Context, sb *sandbox, live []*container, err error) {
-	if errors.Is(err, errKilled) {
-		return
-	}
+// putResumed reports that a sandbox whose Pause was answered runs on.
+func (s *Service) putResumed(live []*container) {
 	for _, c := range live {
 		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})
 	}
@@ -272,7 +277,7 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 		if _, err := s.findBuild(ctx, s.build); err != nil {
 			return nil, fmt.Errorf("runsc was replaced under the sandbox: %w", err)
 		}
-		if m.Parts, err = s.save(ctx, draft.Dir()); err != nil {
+		if m.Parts, err = s.save(ctx, draft.Dir(), durable); err != nil {
 			return nil, err
 		}
 	}

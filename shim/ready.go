@@ -85,12 +85,7 @@ type target struct {
 
 // Dial connects to a port inside the sandbox's network stack.
 func (t *target) Dial(ctx context.Context, port uint16) (net.Conn, error) {
-	f, err := t.sandbox.control.Dial(ctx, t.container.id, port)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() // FileConn holds a copy
-	return net.FileConn(f)
+	return t.sandbox.dial(ctx, t.container.id, port)
 }
 
 // Exec runs a command in the container, as its user, without streams.

@@ -96,7 +96,7 @@ func (s *sandbox) journal(ctx context.Context, r *ateomv1.VerbReport, w *stopwat
 // have it: failed_precondition, unavailable, …; killed is a verb that a Kill or
 // a Delete has ended.
 func cause(err error) string {
-	if errors.Is(err, errKilled) {
+	if errors.Is(err, errKilled) || errors.Is(err, errMemberKilled) {
 		return "killed"
 	}
 	code := status.Code(errgrpc.ToGRPC(errdefs.Resolve(err))).String()

@@ -23,11 +23,11 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, er
 	if err := sb.admit(ctx, verbResume); err != nil {
 		return nil, err
 	}
-	return sb.resumes.do(ctx, func(ctx context.Context, _ func([]*ateomv1.Phase)) ([]*ateomv1.Phase, error) {
+	return sb.resumes.do(ctx, func(ctx context.Context, f *flight[[]*ateomv1.Phase]) ([]*ateomv1.Phase, error) {
 		if phases, ok := s.thawEarly(ctx, sb); ok {
 			return phases, nil
 		}
-		phases, unready, err := s.resumeOnce(ctx, sb)
+		phases, unready, err := s.resumeOnce(ctx, sb, f)
 		return phases, errors.Join(err, unready)
 	})
 }
@@ -56,7 +56,7 @@ func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ []*ateomv1.Phas
 // pass. If anything fails, the sandbox is paused as before and can be resumed
 // again; unready is the exception that the author asked for: the sandbox runs,
 // and its probes do not pass.
-func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv1.Phase, unready, err error) {
+func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateomv1.Phase]) (phases []*ateomv1.Phase, unready, err error) {
 	clock := newStopwatch(ctx)
 	defer func() { sb.ended(ctx, verbResume, clock, errors.Join(err, unready)) }()
 	ctx, end, err := sb.begin(ctx, verbResume)
@@ -64,6 +64,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 		return nil, nil, err
 	}
 	defer end()
+	defer f.part()
 	snap := sb.paused
 	clock.snapshot = snap.Manifest
 	if sb.incomplete != "" {
@@ -131,6 +132,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox) (phases []*ateomv
 	if err := sb.machine.move(Running, Resuming); err != nil {
 		return nil, nil, err
 	}
+	sb.forwardPorts(ctx)
 	for _, c := range live {
 		c.init.setPid(l.pid)
 		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})

@@ -27,7 +27,6 @@ import (
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/rundir"
-	"github.com/ateom/ateom/shim/standin"
 	"github.com/ateom/ateom/shim/sweep"
 	"github.com/ateom/ateom/shim/volumes"
 )
@@ -82,6 +81,8 @@ type sandbox struct {
 	life       *life
 	// interrupt ends the verb under way.
 	interrupt context.CancelCauseFunc
+	// overruling are the causes of what wins over every verb and is under way.
+	overruling []error
 	// behind ends the save of a pause that was answered already; nil if there is none.
 	behind context.CancelCauseFunc
 	// volumes are the DurableDirs by name.
@@ -96,8 +97,8 @@ type sandbox struct {
 	// incomplete names a container that was killed while the sandbox was paused:
 	// the image holds one that nobody has any more. Guarded by verb.
 	incomplete string
-	// standin answers kubelet's probes while a pod is paused.
-	standin *standin.Standin
+	// listener is who listens in a pod's network namespace; see ports.go.
+	listener interface{ Close() }
 	// inUse counts who reads a local snapshot; a snapshot in doomed is removed
 	// when nobody does.
 	inUse  map[artifacts.ID]int
@@ -179,8 +180,13 @@ func sweepNode(cfg *config.Config, store *local.Store) {
 	}
 }
 
-// errKilled is why a verb ends when the sandbox is killed under it.
-var errKilled = errors.New("sandbox was killed")
+// Why a verb ends that something wins over.
+var (
+	// errKilled: the sandbox's process is being killed.
+	errKilled = errors.New("sandbox was killed")
+	// errMemberKilled: one of its containers is; the others run on.
+	errMemberKilled = errors.New("a container of the sandbox was killed")
+)
 
 // begin waits until no other verb is under way, and refuses v where rules
 // does. The returned context ends with ctx or when the sandbox is killed; end
@@ -193,8 +199,14 @@ func (s *sandbox) begin(ctx context.Context, v verb) (verbCtx context.Context, e
 	if err != nil {
 		return ctx, nil, err
 	}
-	// The verb that was under way may have left another state.
-	if err := s.check(v); err != nil {
+	// The verb that was under way may have left another state, or ended because
+	// of what waits behind this one and wins.
+	if err = s.check(v); err == nil {
+		if cause := s.overruledBy(); cause != nil {
+			err = fmt.Errorf("%s %s: %w", v, s.id, cause)
+		}
+	}
+	if err != nil {
 		end()
 		return ctx, nil, err
 	}
@@ -226,13 +238,35 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 	}, nil
 }
 
-// interruptVerb ends the verb under way, if any, because of cause.
-func (s *sandbox) interruptVerb(cause error) {
+// overrule ends the verb under way because c is killed, and those that wait for
+// their turn as soon as they have it, until done is called.
+func (s *sandbox) overrule(c *container) (done func()) {
+	cause := errMemberKilled
+	if c.isRoot(s) {
+		cause = errKilled
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.overruling = append(s.overruling, cause)
 	if s.interrupt != nil {
 		s.interrupt(cause)
 	}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		i := slices.Index(s.overruling, cause)
+		s.overruling = slices.Delete(s.overruling, i, i+1)
+	}
+}
+
+// overruledBy is why no verb may begin, or nil.
+func (s *sandbox) overruledBy() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.overruling) == 0 {
+		return nil
+	}
+	return s.overruling[0]
 }
 
 // setBehind notes how to end a save that goes on behind its answer; nil when

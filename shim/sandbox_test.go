@@ -41,28 +41,33 @@ func TestOneVerbAtATime(t *testing.T) {
 	end()
 }
 
-func TestInterruptEndsTheVerbUnderWayAndNoOther(t *testing.T) {
-	sb := newBench(t).sb
-	sb.interruptVerb(errKilled) // nobody is under way
+func TestWhatWinsEndsTheVerbUnderWayAndThoseThatWait(t *testing.T) {
+	b := newBench(t)
+	sb, root := b.sb, b.addContainer(t, "box")
+	sb.overrule(root)() // nobody is under way
 	first, end, err := sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
 	if first.Err() != nil {
-		t.Error("an interrupt that came before ended the verb")
+		t.Error("what won before ended the verb")
 	}
-	sb.interruptVerb(errKilled)
+	done := sb.overrule(root)
 	if cause := context.Cause(first); !errors.Is(cause, errKilled) {
 		t.Errorf("cause %v, want errKilled", cause)
 	}
 	end()
-	second, end, err := sb.take(t.Context())
+	if _, _, err := sb.begin(t.Context(), verbCreate); !errors.Is(err, errKilled) {
+		t.Errorf("a verb that has waited: %v, want errKilled", err)
+	}
+	done()
+	second, end, err := sb.begin(t.Context(), verbCreate)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer end()
 	if second.Err() != nil {
-		t.Error("the interrupt ended the next verb too")
+		t.Error("the next verb was ended too")
 	}
 }
 

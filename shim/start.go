@@ -121,6 +121,9 @@ func (s *Service) started(sb *sandbox, l *life, c *container) {
 	c.init.setStarted(l.pid)
 	s.events.put(&eventstypes.TaskStart{ContainerID: c.id, Pid: uint32(l.pid)})
 	go s.watch(sb, l, c)
+	if c.isRoot(sb) {
+		sb.forwardPorts(context.Background())
+	}
 }
 
 // awaitOrigin waits until containers that come from a snapshot are ready.

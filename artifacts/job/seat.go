@@ -7,7 +7,7 @@ import "time"
 
 // SeatVersion is the version of Seat that this build writes and reads. A gofer
 // refuses any other: shim and gofer are installed together.
-const SeatVersion = 3
+const SeatVersion = 4
 
 // SeatFile is the name under which a Seat lies in the directory that runsc is
 // given as its --image-path. Its presence is what makes runsc start the gofer.
@@ -60,6 +60,9 @@ type Seat struct {
 	// Dir is the draft that a save fills or the snapshot that a restore reads;
 	// package local describes its layout.
 	Dir string `json:"dir"`
+	// Scratch says that the draft is only read, soon and once, and outlives no
+	// crash: a save then does not wait for the disk.
+	Scratch bool `json:"scratch,omitempty"`
 	// Store holds the pages of a restore whose Dir has none. Secrets in
 	// its Env reach only the gofer.
 	Store Store `json:"store,omitzero"`

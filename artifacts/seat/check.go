@@ -164,7 +164,7 @@ func (c *check) prepare(gofer string) error {
 
 // makeNonsense fills dir with a snapshot whose parts are ones.
 func makeNonsense(dir string) error {
-	d, err := openDraft(dir)
+	d, err := openDraft(dir, true)
 	if err != nil {
 		return err
 	}

@@ -19,10 +19,12 @@ import (
 // A draft is the directory that a save fills.
 type draft struct {
 	root *os.Root
+	// scratch need not be durable.
+	scratch bool
 }
 
 // openDraft opens dir and makes the directories in it that a save needs.
-func openDraft(dir string) (*draft, error) {
+func openDraft(dir string, scratch bool) (*draft, error) {
 	root, err := openPrivateRoot(dir)
 	if err != nil {
 		return nil, fmt.Errorf("open draft: %w", err)
@@ -33,7 +35,7 @@ func openDraft(dir string) (*draft, error) {
 			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
 		}
 	}
-	return &draft{root: root}, nil
+	return &draft{root: root, scratch: scratch}, nil
 }
 
 // openPrivateRoot opens dir if it is this user's and closed to others.
@@ -65,15 +67,17 @@ func (d *draft) create(name string) (*os.File, error) {
 	return f, nil
 }
 
-// seal makes the finished image of part durable, so that a disk that fails to
-// take it fails the save. Its recipe and, last, its description, which is what
+// seal makes the finished image of part durable, unless it is scratch, so that a
+// disk that fails to take it fails the save. Its recipe and, last, its description, which is what
 // says that the part is whole, are small: publishing the draft syncs them.
 func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) error {
 	if err := image.Truncate(recipe.Size()); err != nil {
 		return fmt.Errorf("set size of %s: %w", image.Name(), err)
 	}
-	if err := image.Sync(); err != nil {
-		return fmt.Errorf("sync %s: %w", image.Name(), err)
+	if !d.scratch {
+		if err := image.Sync(); err != nil {
+			return fmt.Errorf("sync %s: %w", image.Name(), err)
+		}
 	}
 	if err := d.root.WriteFile(path.Join("recipes", part), artifacts.EncodeRecipe(recipe), 0o600); err != nil {
 		return fmt.Errorf("write recipe of part %s: %w", part, err)

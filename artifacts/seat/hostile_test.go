@@ -86,7 +86,7 @@ func sampleSnapshot(t testing.TB, size int) (dir string, content []byte) {
 	t.Helper()
 	dir = privateDir(t)
 	memory := newMemory(t, size)
-	d, err := openDraft(dir)
+	d, err := openDraft(dir, false)
 	must(t, err)
 	defer d.close()
 	for _, name := range imageFiles() {

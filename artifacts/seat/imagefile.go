@@ -31,10 +31,11 @@ type imageFile struct {
 	size   int64
 }
 
-// newImageFile makes f, which it owns, a file for pages or for little things.
-func newImageFile(f *os.File, pages bool) *imageFile {
+// newImageFile makes f, which it owns, a file that is written directly where that
+// can be done, or not.
+func newImageFile(f *os.File, direct bool) *imageFile {
 	i := &imageFile{File: f}
-	if pages {
+	if direct {
 		// Not every file system can; the others take everything cached.
 		i.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|unix.O_DIRECT, 0)
 	}

@@ -39,7 +39,7 @@ type writer struct {
 
 	clients clientFiles
 	cut     cutter
-	early   *writeback
+	early   *writeback // nil if nobody waits for the disk
 	tasks   chan saveTask
 	done    chan stateio.Completion
 	workers sync.WaitGroup
@@ -73,13 +73,15 @@ func newWriter(part string, image *os.File, d *draft, st *status) *writer {
 	pages := part == artifacts.PartPages
 	w := &writer{
 		part:   part,
-		image:  newImageFile(image, pages),
+		image:  newImageFile(image, pages && !d.scratch),
 		draft:  d,
 		status: st,
 		cut:    cutter{pages: pages},
-		early:  newWriteback(image),
 		tasks:  make(chan saveTask, saveParallel),
 		done:   make(chan stateio.Completion, saveParallel),
+	}
+	if !d.scratch {
+		w.early = newWriteback(image)
 	}
 	workers := 1
 	if pages {

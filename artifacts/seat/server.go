@@ -133,7 +133,7 @@ func openFiles(ctx context.Context, seat *job.Seat, open Opener, st *status) (*f
 	f := &files{seat: seat, status: st, ctx: ctx, cancel: cancel, opened: make(map[string]bool)}
 	var err error
 	if seat.Mode == job.Save {
-		f.draft, err = openDraft(seat.Dir)
+		f.draft, err = openDraft(seat.Dir, seat.Scratch)
 	} else {
 		f.image, err = openSnapshot(ctx, seat, open, st)
 		f.pacer = newPacer(seat.Pace)

@@ -68,7 +68,7 @@ func BenchmarkStream(b *testing.B) {
 	memory := newMemory(b, size)
 	b.SetBytes(size)
 	for b.Loop() {
-		d, err := openDraft(privateDir(b))
+		d, err := openDraft(privateDir(b), false)
 		must(b, err)
 		image, err := d.create("pages.img")
 		must(b, err)

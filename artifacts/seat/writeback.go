@@ -41,6 +41,9 @@ func newWriteback(f *os.File) *writeback {
 // reached notes that the image has been queued up to end. It never blocks: a
 // disk that cannot follow is left to the sync.
 func (w *writeback) reached(end int64) {
+	if w == nil {
+		return
+	}
 	for w.next+writebackStep+writebackLag <= end {
 		select {
 		case w.steps <- w.next:
@@ -53,6 +56,9 @@ func (w *writeback) reached(end int64) {
 
 // stop ends it.
 func (w *writeback) stop() {
+	if w == nil {
+		return
+	}
 	close(w.steps)
 	<-w.done
 }

@@ -4,19 +4,15 @@
 package standin
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
-	"os"
-	"runtime"
 	"strings"
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
+	"github.com/ateom/ateom/shim/allports"
 )
 
 // patience bounds a connection: a probe takes a second by default and seldom
@@ -25,9 +21,9 @@ const patience = 10 * time.Second
 
 // A Standin answers in one network namespace.
 type Standin struct {
-	server      *http.Server
-	redirection *redirection
-	served      sync.WaitGroup
+	server *http.Server
+	ports  *allports.Listener
+	served sync.WaitGroup
 }
 
 // Open begins to answer in the network namespace at path, at whatever addresses
@@ -42,12 +38,12 @@ func Open(netns string) (*Standin, error) {
 		MaxHeaderBytes: 16 << 10,
 		ErrorLog:       log.New(io.Discard, "", 0), // who hangs up is nobody's business
 	}}
-	l, err := s.listen(netns)
-	if err != nil {
+	var err error
+	if s.ports, err = allports.Listen(netns, allports.Everywhere); err != nil {
 		return nil, fmt.Errorf("stand in for a paused sandbox: %w", err)
 	}
 	s.served.Go(func() {
-		front := newFront(l)
+		front := newFront(s.ports)
 		// It ends with Close, which is no failure; a server that is closed before
 		// it serves does not close the listener.
 		_ = s.server.Serve(front)
@@ -59,39 +55,9 @@ func Open(netns string) (*Standin, error) {
 // Close stops answering and ends every connection. It returns when all is done.
 func (s *Standin) Close() {
 	// What these may complain of is gone either way.
-	_ = s.redirection.Close()
+	_ = s.ports.Close()
 	_ = s.server.Close()
 	s.served.Wait()
-}
-
-// listen opens the socket that gets all connections, on a thread that is in the
-// namespace and ends there.
-func (s *Standin) listen(netns string) (l net.Listener, err error) {
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		runtime.LockOSThread() // never unlocked: the thread ends with the goroutine
-		ns, e := os.Open(netns)
-		if e != nil {
-			err = fmt.Errorf("open network namespace: %w", e)
-			return
-		}
-		defer ns.Close()
-		if e := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); e != nil {
-			err = fmt.Errorf("enter network namespace %s: %w", netns, e)
-			return
-		}
-		var config net.ListenConfig
-		config.SetMultipathTCP(false) // no BPF map takes such a socket
-		if l, err = config.Listen(context.Background(), "tcp", ":0"); err != nil {
-			return
-		}
-		if s.redirection, err = redirect(ns, l.(*net.TCPListener)); err != nil {
-			l.Close()
-		}
-	}()
-	<-done
-	return l, err
 }
 
 // probeAgent begins the User-Agent of kubelet's HTTP and gRPC probes.
