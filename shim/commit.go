@@ -121,6 +121,8 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	clock := newStopwatch(ctx)
 	clock.store = plan.store.Name
 	defer func() { sb.ended(ctx, verbCommit, clock, err) }()
+	ctx, done := sb.begun(ctx)
+	defer done()
 	id := artifacts.NewID(time.Now())
 	draft, err := sb.local.NewDraft(id)
 	if err != nil {
@@ -159,14 +161,14 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	if err := g.Send(&job.Request{Verb: job.Upload, Manifest: m}); err != nil {
 		return nil, err
 	}
-	done, err := g.Await(job.Done, progress)
+	sent, err := g.Await(job.Done, progress)
 	if err != nil {
 		return nil, fmt.Errorf("commit sandbox %s; nothing was published: %w", sb.id, err)
 	}
 	clock.mark("upload")
 	sb.setParent(plan.store, id)
-	clock.snapshot, clock.sent = done.Manifest, done.Sent
-	return &commitResult{manifest: done.Manifest, store: plan.store, sent: done.Sent, phases: clock.phases}, nil
+	clock.snapshot, clock.sent = sent.Manifest, sent.Sent
+	return &commitResult{manifest: sent.Manifest, store: plan.store, sent: sent.Sent, phases: clock.phases}, nil
 }
 
 // capture is the part of a commit during which the sandbox does not change: a

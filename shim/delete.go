@@ -82,6 +82,7 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 	if sb.remove(c) > 0 {
 		return nil
 	}
+	sb.endWork(ctx)
 	return errors.Join(sb.cleanUp(), os.RemoveAll(sb.volumesDir))
 }
 

@@ -75,6 +75,11 @@ type sandbox struct {
 	resumes flights[[]*ateomv1.Phase]
 	// starter starts runsc and the gofer.
 	starter runsc.Starter
+	// there ends when the sandbox is deleted; work is what goes on outside of any
+	// turn and ends with it.
+	there context.Context
+	gone  context.CancelFunc
+	work  sync.WaitGroup
 
 	mu         sync.Mutex
 	containers []*container // in the order of creation; the root one first
@@ -145,6 +150,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		volumesDir: volumes.Dir(cfg.StateDir, namespace, id),
 	}
 	s.machine = newMachine(s.noteState)
+	s.there, s.gone = context.WithCancel(context.Background())
 	s.runsc = &runsc.Runsc{
 		Binary:  binary,
 		Root:    rundir.Runsc(cfg.RunDir, namespace, id),
@@ -293,6 +299,34 @@ func (s *sandbox) isBehind() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.behind != nil
+}
+
+// begun is for work outside of any turn: its context ends with ctx, or when the
+// sandbox is deleted. done must be called when nothing of it is left.
+func (s *sandbox) begun(ctx context.Context) (workCtx context.Context, done func()) {
+	s.work.Add(1)
+	workCtx, cancel := context.WithCancelCause(ctx)
+	stop := context.AfterFunc(s.there, func() { cancel(errKilled) })
+	return workCtx, func() {
+		stop()
+		cancel(nil)
+		s.work.Done()
+	}
+}
+
+// endWork ends what goes on outside of any turn, and waits for it.
+func (s *sandbox) endWork(ctx context.Context) {
+	s.gone()
+	ended := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+	case <-ctx.Done():
+		log.G(ctx).Warn("work of a sandbox that is deleted does not end")
+	}
 }
 
 // newLife starts a new life with the given sandbox process; an older one ends.

@@ -95,7 +95,7 @@ func killUpload(t *testing.T, wire *link.Link, task *harness.Task) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	killed := harness.Find(t, gofer+" job")
+	killed := harness.Find(t, func(args string) bool { return strings.HasPrefix(args, gofer+" job") })
 	for _, pid := range killed {
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Error(err)

@@ -32,8 +32,12 @@ type Config struct {
 
 // complete fills in what is empty.
 func (c Config) complete(dir string) (Config, error) {
+	if c.CRI != nil {
+		// A node of Kubernetes is as its installer leaves it.
+		c.StateDir, c.RunDir = config.Default().StateDir, config.Default().RunDir
+	}
 	for name, path := range map[string]*string{"runsc": &c.Runsc, "ateom-gofer": &c.Gofer} {
-		if *path != "" {
+		if *path != "" || c.CRI != nil {
 			continue
 		}
 		found, err := Program(name)
@@ -55,6 +59,9 @@ func (c Config) complete(dir string) (Config, error) {
 	}
 	if len(c.Stores) == 0 {
 		store := filepath.Join(dir, "store")
+		if c.CRI != nil {
+			store = filepath.Join(c.StateDir, "store") // where the node's agent finds it
+		}
 		if err := os.MkdirAll(store, 0o700); err != nil {
 			return c, err
 		}
@@ -64,8 +71,8 @@ func (c Config) complete(dir string) (Config, error) {
 	return c, nil
 }
 
-// write writes what differs from nothing, as an operator does.
-func (c Config) write(path string) error {
+// Write writes what differs from nothing, as an operator does.
+func (c Config) Write(path string) error {
 	all, err := toml.Marshal(c.Config)
 	if err != nil {
 		return fmt.Errorf("encode configuration: %w", err)
@@ -94,8 +101,7 @@ disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.c
   "io.containerd.podsandbox.controller.v1.podsandbox",{{end}}
   "io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
   "io.containerd.internal.v1.opt"]
-{{with .CRI}}imports = ["{{.Imports}}"]
-{{end}}[grpc]
+[grpc]
   address = "{{.Address}}"
 [ttrpc]
   address = "{{.Address}}.ttrpc"
@@ -109,38 +115,59 @@ disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.c
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "{{.CNIConfig}}"
+[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  runtime_path = "{{.Runc}}"
 {{end}}`))
 
-// A CRI is what containerd's plugin for Kubernetes is told.
+// A CRI is what containerd's plugin for Kubernetes is told. Its node has
+// everything where nodes have it, and nothing of ateom before that is installed;
+// there can be one in a process.
 type CRI struct {
 	// PauseImage is the reference of the image of pods' first containers.
 	PauseImage string
 	// CNIConfig is a directory of network configurations.
 	CNIConfig string
-	// Imports is a pattern of configuration files that are merged in, such as
-	// the one that names the runtime.
-	Imports string
+	// Runc is the shim of ordinary containers.
+	Runc string
 }
+
+// Places of a node that serves a kubelet.
+const (
+	criDaemonConfig = "/etc/containerd/config.toml"
+	criAddress      = shimSockets + "/containerd.sock"
+	criConfig       = "/etc/ateom/config.toml"
+)
 
 // criNamespace is containerd's namespace of everything of Kubernetes.
 const criNamespace = "k8s.io"
 
-func daemonConfigPath(dir string) string { return filepath.Join(dir, "containerd.toml") }
+// daemonConfigPath is containerd's configuration.
+func (n *Node) daemonConfigPath() string {
+	if n.Config.CRI != nil {
+		return criDaemonConfig
+	}
+	return filepath.Join(n.Dir, "containerd.toml")
+}
 
-func writeDaemonConfig(dir, address string, c Config) error {
+func (n *Node) writeDaemonConfig() error {
 	var b bytes.Buffer
 	data := struct {
 		Dir, Address string
 		Version      int // of the configuration's form
 		CRI          *CRI
-	}{dir, address, 3, c.CRI}
-	if c.Daemon == "containerd-1.7" {
+	}{n.Dir, n.Address, 3, n.Config.CRI}
+	if n.Config.Daemon == "containerd-1.7" {
 		data.Version = 2
 	}
 	if err := daemonConfig.Execute(&b, data); err != nil {
 		return err
 	}
-	return os.WriteFile(daemonConfigPath(dir), b.Bytes(), 0o600)
+	path := n.daemonConfigPath()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, b.Bytes(), 0o600)
 }
 
 // leftovers says what ateom left in a node's directories after all its tasks

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -50,6 +51,21 @@ func (before inventory) compare(r *room, limit time.Duration) error {
 		}
 		time.Sleep(pollPeriod)
 	}
+}
+
+// Count says how many things there are of each kind that tests could leave behind.
+func Count(t testing.TB) map[string]int {
+	t.Helper()
+	things, err := takeInventory(here)
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for thing := range things {
+		kind, _, _ := strings.Cut(thing, " ")
+		counts[kind]++
+	}
+	return counts
 }
 
 // takeInventory lists what there is.

@@ -58,10 +58,10 @@ func Start(c Config) (_ *Node, err error) {
 		Dir:       filepath.Join(here.dir, fmt.Sprint(number)),
 		Namespace: fmt.Sprintf("%s-%d", here.word, number),
 	}
-	if c.CRI != nil {
-		n.Namespace = criNamespace
-	}
 	n.Address = filepath.Join(n.Dir, "c.sock")
+	if c.CRI != nil {
+		n.Namespace, n.Address = criNamespace, criAddress
+	}
 	if err := os.Mkdir(n.Dir, 0o700); err != nil {
 		return nil, err
 	}
@@ -73,13 +73,15 @@ func Start(c Config) (_ *Node, err error) {
 			err = errors.Join(fmt.Errorf("start node: %w", err), n.Close())
 		}
 	}()
-	if err := n.Config.write(n.ConfigPath()); err != nil {
+	if c.CRI == nil {
+		if err := n.Config.Write(n.ConfigPath()); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.writeDaemonConfig(); err != nil {
 		return nil, err
 	}
-	if err := writeDaemonConfig(n.Dir, n.Address, n.Config); err != nil {
-		return nil, err
-	}
-	return n, n.boot()
+	return n, n.Boot()
 }
 
 // NewNode starts a node that ends with the test.
@@ -125,10 +127,15 @@ func Shared(t testing.TB) *Node {
 }
 
 // ConfigPath is the node's config.toml.
-func (n *Node) ConfigPath() string { return filepath.Join(n.Dir, "config.toml") }
+func (n *Node) ConfigPath() string {
+	if n.Config.CRI != nil {
+		return criConfig
+	}
+	return filepath.Join(n.Dir, "config.toml")
+}
 
-// boot starts containerd and waits until it serves.
-func (n *Node) boot() error {
+// Boot starts containerd and waits until it serves.
+func (n *Node) Boot() error {
 	binary, err := Program(n.Config.Daemon)
 	if err != nil {
 		return err
@@ -142,11 +149,13 @@ func (n *Node) boot() error {
 		return err
 	}
 	defer logs.Close()
-	n.cmd = exec.Command(binary, "--config", daemonConfigPath(n.Dir))
+	n.cmd = exec.Command(binary, "--config", n.daemonConfigPath())
 	// containerd unpacks the checkpoint images that tasks start from into
 	// XDG_RUNTIME_DIR and leaves them there.
-	n.cmd.Env = append(os.Environ(),
-		"ATEOM_CONFIG="+n.ConfigPath(), "PATH="+bin+":"+os.Getenv("PATH"), "XDG_RUNTIME_DIR="+n.Dir)
+	n.cmd.Env = append(os.Environ(), "XDG_RUNTIME_DIR="+n.Dir)
+	if n.Config.CRI == nil {
+		n.cmd.Env = append(n.cmd.Env, "ATEOM_CONFIG="+n.ConfigPath(), "PATH="+bin+":"+os.Getenv("PATH"))
+	}
 	n.cmd.Stdout, n.cmd.Stderr = logs, logs
 	if err := n.cmd.Start(); err != nil {
 		return fmt.Errorf("start containerd: %w", err)
@@ -266,7 +275,7 @@ func (n *Node) Restart(t testing.TB, signal syscall.Signal) {
 	if err := n.Stop(signal); err != nil {
 		t.Fatal(err)
 	}
-	if err := n.boot(); err != nil {
+	if err := n.Boot(); err != nil {
 		t.Fatal(err)
 	}
 }

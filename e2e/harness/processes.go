@@ -46,8 +46,8 @@ func (task *Task) Shims(t testing.TB) []string {
 	return out
 }
 
-// Find lists the ids of the processes whose command line begins with a word.
-func Find(t testing.TB, word string) []int {
+// Find lists the ids of the processes whose command line matches.
+func Find(t testing.TB, matches func(args string) bool) []int {
 	t.Helper()
 	all, err := processes(here)
 	if err != nil {
@@ -56,7 +56,7 @@ func Find(t testing.TB, word string) []int {
 	var out []int
 	for _, p := range all {
 		number, args, _ := strings.Cut(p, ": ")
-		if !strings.HasPrefix(args, word) {
+		if !matches(args) {
 			continue
 		}
 		pid, err := strconv.Atoi(number)
@@ -68,8 +68,14 @@ func Find(t testing.TB, word string) []int {
 	return out
 }
 
-// Owns says whether a process was started for the task's node.
-func (task *Task) Owns(pid int) bool {
-	args, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), "cmdline"))
-	return err == nil && bytes.Contains(args, []byte(task.Node.Config.RunDir+"/"))
+// Owns says whether a process was started for the node: its arguments or its
+// environment tell.
+func (n *Node) Owns(pid int) bool {
+	for _, file := range []string{"cmdline", "environ"} {
+		b, err := os.ReadFile(filepath.Join("/proc", fmt.Sprint(pid), file))
+		if err == nil && bytes.Contains(b, []byte(n.Dir+"/")) {
+			return true
+		}
+	}
+	return false
 }

@@ -58,7 +58,7 @@ func (n *Node) Reboot(t testing.TB) {
 			t.Fatal(err)
 		}
 	}
-	if err := n.boot(); err != nil {
+	if err := n.Boot(); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -83,8 +83,8 @@ func killGoferInSave(t *testing.T, s *harness.Service) int {
 		if err := unix.Stat(files[0], &st); err != nil || st.Blocks*512 < some {
 			return fmt.Errorf("too few pages are written: %v", err)
 		}
-		for _, pid := range harness.Find(t, "runsc-checkpointgofer") {
-			if s.Owns(pid) {
+		for _, pid := range harness.Find(t, func(args string) bool { return strings.HasPrefix(args, "runsc-checkpointgofer") }) {
+			if s.Node.Owns(pid) {
 				killed = pid
 				return unix.Kill(pid, unix.SIGKILL)
 			}
