@@ -99,8 +99,8 @@ type Request struct {
 	// sandbox need not read again; empty keeps nothing. It need not exist, and
 	// losing it costs time only.
 	Indexes string `json:"indexes,omitempty"`
-	// Cache is the node's, which a Fetch reads packs of volumes through, if it
-	// is not the zero value.
+	// Cache is the node's, which a Fetch reads all but the manifest through, if
+	// it is not the zero value.
 	Cache Cache `json:"cache,omitzero"`
 	// Manifest goes with Upload: complete but for the parts.
 	Manifest *artifacts.Manifest `json:"manifest,omitempty"`

@@ -37,6 +37,9 @@ func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*arti
 		}
 	}
 	warnings, err := fetch(ctx, s, m, r, p)
+	if r.Cache.Dir != "" && errors.Is(err, errdefs.ErrDataLoss) {
+		warnings, err = fetchUncached(ctx, s, m, r, p)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
 	}
@@ -46,6 +49,20 @@ func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*arti
 		}
 	}
 	return m, warnings, nil
+}
+
+// fetchUncached is a second fetch, by the store alone: a cache promises nothing,
+// and the store may have better bytes.
+func fetchUncached(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Request, p *Meter) ([]string, error) {
+	for _, v := range r.Volumes {
+		// Marked as they are, they may be emptied.
+		if err := takeVolume(v, r.ID); err != nil {
+			return nil, err
+		}
+	}
+	again := *r
+	again.Cache = job.Cache{}
+	return fetch(ctx, s, m, &again, p)
 }
 
 // takeVolume takes an empty volume for restoring. What is in a marked one was
@@ -114,7 +131,7 @@ func fetch(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Re
 		}
 		for _, name := range local.ImageParts() {
 			lazy := r.Lazy && name == artifacts.PartPages
-			group.Go(func() error { return fetchImagePart(ctx, s, parts[name], r.Dir, lazy, p) })
+			group.Go(func() error { return fetchImagePart(ctx, s, parts[name], r, lazy, p) })
 		}
 	}
 	if err := group.Wait(); err != nil {
@@ -161,18 +178,18 @@ func writeManifest(dir string, m *artifacts.Manifest) error {
 const fetchersPerPart = 10
 
 // fetchImagePart brings a part's recipe and, unless it is lazy, its bytes.
-func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, dir string, lazy bool, p *Meter) error {
-	recipe, err := GetRecipe(ctx, s, part)
+func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, r *job.Request, lazy bool, p *Meter) error {
+	recipe, err := cachedRecipe(ctx, s, part, r.Cache)
 	if err != nil {
 		return err
 	}
-	if err := local.WriteRecipe(dir, part.Name, recipe); err != nil {
+	if err := local.WriteRecipe(r.Dir, part.Name, recipe); err != nil {
 		return err
 	}
 	if lazy {
 		return nil
 	}
-	path, err := local.ImagePath(dir, part.Name)
+	path, err := local.ImagePath(r.Dir, part.Name)
 	if err != nil {
 		return err
 	}
@@ -185,7 +202,10 @@ func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, di
 		return err
 	}
 	p.grow(recipe.Size())
-	if err := fetchChunks(ctx, s, newPlan(recipe), f, p); err != nil {
+	// Where not all can be kept, it is fetched all the same.
+	set, _ := cache.PinPacks(r.Cache.Dir, r.Cache.Size, recipe.Packs())
+	defer set.Close() // what it says of use is a hint
+	if err := fetchChunks(ctx, s, set, newPlan(recipe), f, p); err != nil {
 		return fmt.Errorf("part %q: %w", part.Name, err)
 	}
 	return f.Close()
@@ -193,7 +213,7 @@ func fetchImagePart(ctx context.Context, s bucket.Store, part artifacts.Part, di
 
 // fetchChunks writes the stored chunks of a plan to their places in f; the
 // zero ones are left as holes.
-func fetchChunks(ctx context.Context, s bucket.Store, plan *plan, f *os.File, p *Meter) error {
+func fetchChunks(ctx context.Context, s bucket.Store, set *cache.Set, plan *plan, f *os.File, p *Meter) error {
 	group, ctx := errgroup.WithContext(ctx)
 	queue := make(chan span)
 	group.Go(func() error {
@@ -209,7 +229,10 @@ func fetchChunks(ctx context.Context, s bucket.Store, plan *plan, f *os.File, p 
 	})
 	for range min(fetchersPerPart, len(plan.spans)) {
 		group.Go(func() error {
-			w := spanReader{stored: make([]byte, plan.largest())}
+			w := spanReader{cache: set}
+			if set == nil {
+				w.stored = make([]byte, plan.largest())
+			}
 			for sp := range queue {
 				if err := w.fetch(ctx, s, plan, sp, f, p); err != nil {
 					return err
@@ -248,7 +271,16 @@ func (w *spanReader) each(ctx context.Context, s bucket.Store, plan *plan, sp sp
 		c, l := plan.recipe.Chunk(int(i)), plan.recipe.Location(int(i))
 		w.chunk = resize(w.chunk, int(c.Length))
 		from := l.Offset - sp.start
-		if err := unpack(s, w.chunk, w.stored[from:from+l.StoredLength], l, c); err != nil {
+		err := unpack(s, w.chunk, w.stored[from:from+l.StoredLength], l, c)
+		if err != nil && w.cache != nil {
+			// A cache promises nothing: the store may have better bytes.
+			w.cache.Forget(sp.pack.Digest, int64(sp.start), int(sp.end-sp.start))
+			if err := w.read(ctx, s, sp); err != nil {
+				return lostIfGone(err)
+			}
+			err = unpack(s, w.chunk, w.stored[from:from+l.StoredLength], l, c)
+		}
+		if err != nil {
 			return err
 		}
 		if err := use(c, w.chunk); err != nil {

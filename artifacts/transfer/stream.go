@@ -149,7 +149,6 @@ type fetchedSpan struct {
 
 func (f *fetchedSpan) fetch(ctx context.Context, s *Stream, plan *plan, sp span) {
 	w := spanReader{cache: s.cache}
-	f.data = nil
 	f.err = w.each(ctx, s.store, plan, sp, func(_ artifacts.Chunk, data []byte) error {
 		f.data = append(f.data, data...)
 		return nil
@@ -175,11 +174,6 @@ func startReadAhead(ctx context.Context, s *Stream, first int) *readAhead {
 			a.workers.Go(func() {
 				defer close(f.done)
 				f.fetch(ctx, s, plan, sp)
-				if s.cache != nil && errors.Is(f.err, errdefs.ErrDataLoss) {
-					// A cache promises nothing: the store may have better bytes.
-					s.cache.Forget(sp.pack.Digest, int64(sp.start), int(sp.end-sp.start))
-					f.fetch(ctx, s, plan, sp)
-				}
 			})
 		}
 	})

@@ -58,6 +58,11 @@ func GetRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) (*artifact
 
 // getRecipe returns the recipe's bytes, too.
 func getRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) ([]byte, *artifacts.Recipe, error) {
+	return readRecipe(s, p, func(key string) ([]byte, error) { return bucket.ReadAll(ctx, s, key, p.StoredSize) })
+}
+
+// readRecipe decodes the recipe object that read brings, and compares it with the manifest.
+func readRecipe(s bucket.Store, p artifacts.Part, read func(key string) ([]byte, error)) ([]byte, *artifacts.Recipe, error) {
 	key := artifacts.RecipeKey(p.StoredDigest)
 	lost := func(format string, args ...any) error {
 		return fmt.Errorf("read recipe of part %q: object %s in store %s: %w: %w",
@@ -66,7 +71,7 @@ func getRecipe(ctx context.Context, s bucket.Store, p artifacts.Part) ([]byte, *
 	if p.Encoding != artifacts.Chunks || p.StoredSize > artifacts.MaxRecipeSize {
 		return nil, nil, lost("encoding %q, %d bytes", p.Encoding, p.StoredSize)
 	}
-	data, err := bucket.ReadAll(ctx, s, key, p.StoredSize)
+	data, err := read(key)
 	if err != nil {
 		return nil, nil, fmt.Errorf("read recipe of part %q: %w", p.Name, lostIfGone(err))
 	}

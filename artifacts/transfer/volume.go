@@ -13,7 +13,6 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
-	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/durabledir"
 	"github.com/containerd/errdefs"
@@ -24,26 +23,25 @@ import (
 // directory exists and is empty; after an error the caller empties it again.
 // Files that it shares with other volumes are noted in links.
 func fetchVolume(ctx context.Context, s bucket.Store, id artifacts.ID, part artifacts.Part, v job.Volume, node job.Cache, links *durabledir.Links, p *Meter) ([]string, error) {
-	a, err := OpenVolume(ctx, s, id, part)
+	a, set, warning, err := openCached(ctx, s, id, part, node)
 	if err != nil {
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
 	}
-	defer a.Close()
-	var warnings []string
-	if chunked, ok := a.(*chunkedArchive); ok {
-		set, err := cache.PinPacks(node.Dir, node.Size, chunked.recipe.Packs())
-		if err != nil {
-			warnings = append(warnings, fmt.Sprintf("volume %q: %v; not all that is fetched is kept", v.Name, err))
-		}
-		defer set.Close() // what it says of use is a hint
-		chunked.cache = set
-	}
+	defer set.Close() // what it says of use is a hint
+	defer a.Close()   // before, since it may be reading
 	report, err := durabledir.Restore(ctx, &meteredReader{ctx: ctx, r: a, p: p}, v.Path, durabledir.RestoreOptions{MaxArchive: part.Size, Links: links})
 	if checkErr := a.Check(); checkErr != nil && (err == nil || errors.Is(checkErr, errdefs.ErrDataLoss)) {
 		err = checkErr
 	}
 	if err != nil {
+		if errors.Is(err, errdefs.ErrDataLoss) {
+			forgetObject(set, part)
+		}
 		return nil, fmt.Errorf("volume %q: %w", v.Name, err)
+	}
+	var warnings []string
+	if warning != nil {
+		warnings = append(warnings, fmt.Sprintf("volume %q: %v; not all that is fetched is kept", v.Name, warning))
 	}
 	for _, w := range report.Warnings {
 		warnings = append(warnings, fmt.Sprintf("volume %q: %s", v.Name, w))
@@ -106,7 +104,12 @@ func openArchiveTee(ctx context.Context, s bucket.Store, id artifacts.ID, part a
 	if err != nil {
 		return nil, lostIfGone(err)
 	}
-	a := &plainArchive{object: object, part: part, name: fmt.Sprintf("object %s in store %s", key, s)}
+	return newPlainArchive(object, part, fmt.Sprintf("object %s in store %s", key, s), tee)
+}
+
+// newPlainArchive reads an object of the given name, which it owns.
+func newPlainArchive(object io.ReadCloser, part artifacts.Part, name string, tee io.Writer) (a *plainArchive, err error) {
+	a = &plainArchive{object: object, part: part, name: name}
 	// One byte too many is enough to know that it is another object.
 	a.stored = &hashReader{r: io.TeeReader(io.LimitReader(object, part.StoredSize+1), tee), h: sha256.New()}
 	a.decoder, err = zstd.NewReader(a.stored, zstd.WithDecoderMaxWindow(maxTarWindow), zstd.WithDecoderConcurrency(2))
