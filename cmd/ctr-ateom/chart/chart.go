@@ -35,9 +35,13 @@ type Generation struct {
 	Measures  []node.Measure
 }
 
-// Geometry of the picture, in pixels.
+// Geometry of a generation's picture. It is as wide as the page; its parts are
+// placed in units of which it has width.
 const (
-	left, width, rowHeight, barHeight, top = 250, 640, 46, 14, 10
+	width     = 640
+	barHeight = 14 // pixels, and so is height
+	newY      = barHeight + 3
+	height    = newY + barHeight
 )
 
 // palette colours the parts in the order of their names' first appearance.
@@ -61,18 +65,17 @@ func (p Page) Write(w io.Writer) error {
 // A drawing is the page with everything placed.
 type drawing struct {
 	Page
-	Width, Height int
-	Rows          []row
-	Legend        []key
-	Last          []node.Measure
+	Width, Height, Bar, NewY int
+	Rows                     []row
+	Legend                   []key
+	Last                     []node.Measure
 }
 
 // A row has two bars: what a generation takes, and what of it is new.
 type row struct {
 	Generation
-	TextY, StoredY, NewY int
-	Stored, New          []bar
-	StoredSum, NewSum    int64
+	Stored, New       []bar
+	StoredSum, NewSum int64
 }
 
 type bar struct {
@@ -85,7 +88,7 @@ type bar struct {
 type key struct{ Colour, Part string }
 
 func (p Page) draw() drawing {
-	d := drawing{Page: p, Width: left + width + 20, Height: top + rowHeight*len(p.Generations) + 10}
+	d := drawing{Page: p, Width: width, Height: height, Bar: barHeight, NewY: newY}
 	colours := make(map[string]string)
 	var most int64 = 1
 	for _, g := range p.Generations {
@@ -99,9 +102,8 @@ func (p Page) draw() drawing {
 		}
 		most = max(most, sum)
 	}
-	for i, g := range p.Generations {
-		y := top + i*rowHeight
-		r := row{Generation: g, TextY: y + 14, StoredY: y, NewY: y + barHeight + 3}
+	for _, g := range p.Generations {
+		r := row{Generation: g}
 		r.Stored, r.StoredSum = bars(g.Measures, most, colours, func(m node.Measure) int64 { return m.Stored })
 		r.New, r.NewSum = bars(g.Measures, most, colours, func(m node.Measure) int64 { return m.New })
 		d.Rows = append(d.Rows, r)
@@ -118,7 +120,7 @@ func bars(measures []node.Measure, most int64, colours map[string]string, value 
 	for _, m := range measures {
 		v := value(m)
 		out = append(out, bar{
-			X: left + float64(sum)*scale, Width: float64(v) * scale, Colour: colours[m.Part],
+			X: float64(sum) * scale, Width: float64(v) * scale, Colour: colours[m.Part],
 			Title: strings.Join([]string{view.Clean(m.Part), view.Bytes(v)}, ": "),
 		})
 		sum += v

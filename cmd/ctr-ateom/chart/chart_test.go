@@ -75,8 +75,8 @@ func TestBarsFillTheWidthWithTheLargestGeneration(t *testing.T) {
 	d := testPage().draw()
 	for i, r := range d.Rows {
 		end := r.Stored[len(r.Stored)-1]
-		if got := end.X + end.Width; got < left+width-1 || got > left+width+1 {
-			t.Errorf("the stored bars of generation %d end at %.1f, want %d", i, got, left+width)
+		if got := end.X + end.Width; got < width-1 || got > width+1 {
+			t.Errorf("the stored bars of generation %d end at %.1f, want %d", i, got, width)
 		}
 	}
 	if first, second := d.Rows[0].New[1].Width, d.Rows[1].New[1].Width; second*900 > first {
