@@ -6,6 +6,7 @@ package sealed_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -30,7 +31,13 @@ func newKey(t testing.TB) string {
 // open opens a store in memory and seals it.
 func open(t testing.TB, key string) (outer *sealed.Store, inner bucket.Store) {
 	t.Helper()
-	inner, err := bucket.Open(t.Context(), "mem://")
+	return openAt(t, "mem://", key)
+}
+
+// openAt opens a store and seals it.
+func openAt(t testing.TB, url, key string) (outer *sealed.Store, inner bucket.Store) {
+	t.Helper()
+	inner, err := bucket.Open(t.Context(), url)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,10 +50,37 @@ func open(t testing.TB, key string) (outer *sealed.Store, inner bucket.Store) {
 }
 
 func TestSealedStore(t *testing.T) {
-	storetest.Run(t, 2_500, func(t *testing.T) bucket.Store {
-		s, _ := open(t, newKey(t))
-		return s
-	})
+	for name, start := range map[string]func(*testing.T) func(n int) string{ // the URL of the n-th empty store
+		"mem":  func(*testing.T) func(int) string { return func(int) string { return "mem://" } },
+		"file": func(t *testing.T) func(int) string { return under("file://" + t.TempDir() + "?") },
+		"s3": func(t *testing.T) func(int) string {
+			url, _ := storetest.S3(t)
+			return under(url)
+		},
+		"gs": func(t *testing.T) func(int) string {
+			url, _ := storetest.GCS(t)
+			return under(url + "?")
+		},
+		"azblob": func(t *testing.T) func(int) string {
+			url, _ := storetest.Azure(t)
+			return under(url + "?")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			url, n := start(t), 0
+			// Keys are not encrypted: more than one page of a list is enough.
+			storetest.Run(t, 1_200, func(t *testing.T) bucket.Store {
+				n++
+				s, _ := openAt(t, url(n), newKey(t))
+				return s
+			})
+		})
+	}
+}
+
+// under returns URLs of empty stores in one bucket.
+func under(url string) func(n int) string {
+	return func(n int) string { return fmt.Sprintf("%s&prefix=test-%d", url, n) }
 }
 
 func TestRangesAtTheEdgesOfSegments(t *testing.T) {
