@@ -3,7 +3,9 @@
 
 // Command bench measures the project beside what people would use instead, and
 // says which of its targets it meets. It needs root, runsc and containerd; it
-// brings its own network namespace and leaves nothing behind.
+// brings its own PID, mount and network namespaces and leaves nothing behind.
+// SIGINT and SIGTERM end it in order; what it started ends with it even if it is
+// killed.
 //
 //	bench [-quick] [-row 2,4] [-out DIR] [-docs FILE]
 //

@@ -76,11 +76,7 @@ func publish(r *report.Report, o options) error {
 // and in the error.
 func measure(ctx context.Context, o options) (_ *report.Report, err error) {
 	started := time.Now()
-	dir, err := os.MkdirTemp("", "ab")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	dir := lab.Dir()
 	if err := o.tools.resolve(); err != nil {
 		return nil, err
 	}

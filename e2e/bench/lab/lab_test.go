@@ -32,6 +32,9 @@ func TestMain(m *testing.M) {
 	if done {
 		os.Exit(code)
 	}
+	if role := os.Getenv(roleEnv); role != "" {
+		play(role)
+	}
 	os.Exit(m.Run())
 }
 
