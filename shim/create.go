@@ -118,12 +118,6 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
-	if first && sb.origin != nil {
-		// The snapshot may need another build of runsc than was noted.
-		if err := record.Write(c.bundle, sb.record(c)); err != nil {
-			return nil, err
-		}
-	}
 	if first {
 		if err := s.settleInside(ctx, sb, decl); err != nil {
 			return nil, err
@@ -138,6 +132,10 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	place(spec, c.id, sb.id, c.rootfs)
 	if first {
 		if err := sb.settleNetwork(spec, decl.connections); err != nil {
+			return nil, err
+		}
+		// Now it is known what gVisor takes, and which build of runsc a snapshot needs.
+		if err := record.Write(c.bundle, sb.record(c)); err != nil {
 			return nil, err
 		}
 	}
@@ -243,6 +241,9 @@ func (s *sandbox) record(c *container) *record.Record {
 	}
 	if c.isRoot(s) {
 		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
+		if s.netns != r.Netns {
+			r.NetworkPath, r.Network = s.netns, s.network
+		}
 		s.mu.Lock()
 		if s.origin != nil && !s.origin.local {
 			r.Origin = s.origin.dir

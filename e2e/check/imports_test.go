@@ -52,7 +52,7 @@ var rules = []rule{
 	{"shim/stdio", nil},
 	{"shim/pod", []string{"artifacts"}},
 	{"shim/volumes", []string{"artifacts"}},
-	{"shim/record", []string{"artifacts"}},
+	{"shim/record", []string{"artifacts", "shim/network"}},
 	{"shim/roster", []string{"artifacts"}},
 	{"shim/rundir", nil},
 	{"shim/sweep", []string{"artifacts/local", "shim/config", "shim/network", "shim/roster", "shim/rundir", "shim/volumes"}},

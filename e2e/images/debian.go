@@ -17,9 +17,13 @@ const suite = "bookworm"
 // unneeded is removed from the root filesystem to keep the image small.
 var unneeded = []string{"var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/man", "usr/share/locale", "dev"}
 
-// debootstrap fills dir with a small Debian.
-func debootstrap(ctx context.Context, dir string) error {
-	args := []string{"--variant=minbase", "--include=" + strings.Join(debianPackages, ","), suite, dir}
+// debootstrap returns what fills a directory with a small Debian.
+func debootstrap(packages []string) func(context.Context, string) error {
+	return func(ctx context.Context, dir string) error { return debian(ctx, dir, packages) }
+}
+
+func debian(ctx context.Context, dir string, packages []string) error {
+	args := []string{"--variant=minbase", "--include=" + strings.Join(packages, ","), suite, dir}
 	if mirror := aptMirror(ctx); mirror != "" {
 		args = append(args, mirror)
 	}
@@ -54,9 +58,25 @@ func aptMirror(ctx context.Context) string {
 	return ""
 }
 
-// busybox fills dir with Debian's static busybox, without installing it here.
-func busybox(ctx context.Context, dir string) error {
-	debs, err := os.MkdirTemp("", "ateom-busybox-")
+// programs returns what fills a directory with a small Debian and what packages
+// hold that are unpacked only: their set-up would start servers.
+func programs(installed, unpacked []string) func(context.Context, string) error {
+	return func(ctx context.Context, dir string) error {
+		if err := debian(ctx, dir, installed); err != nil {
+			return err
+		}
+		for _, name := range unpacked {
+			if err := unpack(ctx, name, dir); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// unpack unpacks a package of this machine's Debian into dir.
+func unpack(ctx context.Context, name, dir string) error {
+	debs, err := os.MkdirTemp("", "ateom-"+name+"-")
 	if err != nil {
 		return err
 	}
@@ -65,20 +85,30 @@ func busybox(ctx context.Context, dir string) error {
 	if err := os.Chmod(debs, 0o777); err != nil {
 		return err
 	}
-	if err := run(ctx, debs, "apt-get", "download", "busybox-static"); err != nil {
+	if err := run(ctx, debs, "apt-get", "download", name); err != nil {
 		// The index is older than the archive, or not there at all.
 		if err := run(ctx, debs, "apt-get", "update"); err != nil {
 			return err
 		}
-		if err := run(ctx, debs, "apt-get", "download", "busybox-static"); err != nil {
+		if err := run(ctx, debs, "apt-get", "download", name); err != nil {
 			return err
 		}
 	}
 	found, err := filepath.Glob(filepath.Join(debs, "*.deb"))
 	if err != nil || len(found) != 1 {
-		return fmt.Errorf("download busybox-static: found %d packages in %s: %w", len(found), debs, err)
+		return fmt.Errorf("download %s: found %d packages in %s: %w", name, len(found), debs, err)
 	}
-	if err := run(ctx, debs, "dpkg-deb", "-x", found[0], "x"); err != nil {
+	return run(ctx, debs, "dpkg-deb", "-x", found[0], dir)
+}
+
+// busybox fills dir with Debian's static busybox, without installing it here.
+func busybox(ctx context.Context, dir string) error {
+	unpacked, err := os.MkdirTemp("", "ateom-busybox-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(unpacked)
+	if err := unpack(ctx, "busybox-static", unpacked); err != nil {
 		return err
 	}
 	for _, d := range []string{"bin", "etc", "proc", "sys", "dev", "root"} {
@@ -93,7 +123,7 @@ func busybox(ctx context.Context, dir string) error {
 		return err
 	}
 	program := filepath.Join(dir, "bin", "busybox")
-	if err := run(ctx, debs, "install", "-m", "0755", filepath.Join("x", "bin", "busybox"), program); err != nil {
+	if err := run(ctx, unpacked, "install", "-m", "0755", filepath.Join("bin", "busybox"), program); err != nil {
 		return err
 	}
 	if err := run(ctx, dir, "chroot", dir, "/bin/busybox", "--install", "-s", "/bin"); err != nil {

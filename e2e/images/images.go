@@ -43,7 +43,25 @@ var Debian = Image{
 	Env:    []string{searchPath, "PYTHONUNBUFFERED=1"},
 	Cmd:    []string{"/bin/bash"},
 	recipe: "debian 2 " + strings.Join(debianPackages, ","),
-	fill:   debootstrap,
+	fill:   debootstrap(debianPackages),
+}
+
+// Packages of the Programs image; those of the server need libraries that nothing
+// else installs.
+var (
+	programPackages = []string{"nodejs", "default-jdk-headless", "libpq5", "libxml2", "libxslt1.1", "libldap-2.5-0", "libllvm14"}
+	serverPackages  = []string{"postgresql-15", "postgresql-client-15"}
+)
+
+// Programs has what long tests run besides: Node, a JDK and PostgreSQL. It is no
+// part of All.
+var Programs = Image{
+	Name:   "programs",
+	Ref:    "ateom.test/programs:latest",
+	Env:    []string{searchPath},
+	Cmd:    []string{"/bin/bash"},
+	recipe: "programs 1 " + strings.Join(append(programPackages, serverPackages...), ","),
+	fill:   programs(programPackages, serverPackages),
 }
 
 // Busybox is one static program and its links, under two megabytes.

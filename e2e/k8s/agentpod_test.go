@@ -15,14 +15,6 @@ import (
 	"github.com/ateom/ateom/e2e/k8s/cluster"
 )
 
-// runtimeClass is what pods name.
-const runtimeClass = `
-apiVersion: node.k8s.io/v1
-kind: RuntimeClass
-metadata: {name: ateom}
-handler: ateom
-`
-
 // agentPod is a pod of the kind that sleeps: a service in Python with state in
 // memory, a Redis, a side-car that logs, an init container, a durable emptyDir
 // that all of them see, and things that kubelet mounts from elsewhere in each
@@ -162,7 +154,7 @@ func applyAgent(t *testing.T, k *cluster.Cluster, name string, annotations map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Apply(t, runtimeClass+"---"+strings.NewReplacer("@NAME@", name, "@ANNOTATIONS@", strings.Join(lines, "\n"), "@PROGRAM@", string(program)).Replace(agentPod))
+	k.Apply(t, strings.NewReplacer("@NAME@", name, "@ANNOTATIONS@", strings.Join(lines, "\n"), "@PROGRAM@", string(program)).Replace(agentPod))
 	return &pod{k, name}
 }
 
@@ -228,6 +220,17 @@ func (p *pod) ask(t *testing.T) state {
 	var s state
 	url := fmt.Sprintf("http://%s:8080/state", p.status(t).Status.PodIP)
 	harness.Eventually(t, func() error { return cluster.GetJSON(url, &s) })
+	return s
+}
+
+// askForwarded asks the service how it is, as a developer does, by kubectl
+// port-forward.
+func (p *pod) askForwarded(t *testing.T) state {
+	t.Helper()
+	address, stop := p.Forward(t, p.name, 8080)
+	defer stop()
+	var s state
+	harness.Eventually(t, func() error { return cluster.GetJSON("http://"+address+"/state", &s) })
 	return s
 }
 

@@ -8,11 +8,6 @@ import "testing"
 func TestAPodBecomesReady(t *testing.T) {
 	k := theCluster(t)
 	k.Apply(t, `
-apiVersion: node.k8s.io/v1
-kind: RuntimeClass
-metadata: {name: ateom}
-handler: ateom
----
 apiVersion: v1
 kind: Pod
 metadata: {name: first}

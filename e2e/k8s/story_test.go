@@ -30,6 +30,10 @@ func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
 	}
 	k.Kubectl(t, "exec", "agent", "-c", "redis", "--", "redis-cli", "set", "k", "v")
 	oldIP := p.status(t).Status.PodIP
+	first.Counter++
+	if diff := cmp.Diff(first, p.askForwarded(t)); diff != "" {
+		t.Errorf("the service behind a forwarded port (-want +got):\n%s", diff)
+	}
 
 	full := harness.LastLine(k.Node.Ateom(t, "tasks", "commit", "--scope", "Full", service))
 	k.Node.Ateom(t, "tasks", "commit", "--scope", "Data", service)
@@ -42,7 +46,7 @@ func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
 	wantSleepUndisturbed(t, p, service)
 
 	k.Node.Ateom(t, "tasks", "resume", service)
-	now := p.ask(t)
+	now := p.askForwarded(t)
 	first.Counter++
 	if diff := cmp.Diff(first, now); diff != "" {
 		t.Errorf("the service after its sleep (-want +got):\n%s", diff)

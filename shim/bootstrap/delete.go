@@ -117,7 +117,15 @@ func setAside(r *record.Record) error {
 	return volumes.SetAside(r.StateDir, r.Volumes)
 }
 
+// leaveNetwork removes the sandbox's own network namespace, and gives one of
+// somebody else's back what gVisor took from it.
 func leaveNetwork(r *record.Record) error {
+	if r.Network != nil {
+		if _, err := os.Stat(r.NetworkPath); err != nil {
+			return nil // it is gone
+		}
+		return r.Network.Apply(r.NetworkPath)
+	}
 	if r.Netns == "" {
 		return nil
 	}

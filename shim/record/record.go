@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/network"
 )
 
 // fileName is the record's name in the bundle, and version what this package writes.
@@ -49,6 +50,10 @@ type Record struct {
 	Origin string `json:"origin,omitempty"`
 	// Netns is the network namespace that the shim made; root container only.
 	Netns string `json:"netns,omitempty"`
+	// NetworkPath is a network namespace of somebody else's, and Network what it
+	// had before gVisor took it; root container only.
+	NetworkPath string         `json:"networkPath,omitempty"`
+	Network     *network.State `json:"network,omitempty"`
 	// Paused is the snapshot that the sandbox would be resumed from. Older shims
 	// wrote it here; it is beside the volumes now, where a reboot leaves it.
 	Paused artifacts.ID `json:"paused,omitempty"`

@@ -32,10 +32,13 @@ type Cluster struct {
 	etcd      *daemon
 	apiserver *daemon
 	kubelet   *daemon
+	// controllers are the parts that only some tests need.
+	controllers []*daemon
+	restarter   *restarter
 }
 
-// Start starts a cluster; there can be one in a process. The containerd knows
-// the runtimes that configuration files in the node's Imports directory name.
+// Start starts a cluster; there can be one in a process. The runtime is
+// installed on its node, and it has its RuntimeClass.
 func Start(c harness.Config) (_ *Cluster, err error) {
 	dir, err := os.MkdirTemp("", "k")
 	if err != nil {
@@ -56,19 +59,11 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if k.authority, err = newAuthority(filepath.Join(dir, "pki")); err != nil {
 		return nil, err
 	}
-	c.CRI = &harness.CRI{
-		PauseImage: images.Pause.Ref, CNIConfig: filepath.Join(dir, "cni"), Imports: filepath.Join(Imports, "*.toml"),
-	}
-	if err := os.MkdirAll(Imports, 0o755); err != nil {
+	runc, err := harness.Program("containerd-shim-runc-v2")
+	if err != nil {
 		return nil, err
 	}
-	if err := os.WriteFile(filepath.Join(Imports, "ateom.toml"), []byte(`version = 3
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.ateom]
-  runtime_type = "io.containerd.ateom.v1"
-  pod_annotations = ["ateom.dev/*"]
-`), 0o644); err != nil {
-		return nil, err
-	}
+	c.CRI = &harness.CRI{PauseImage: images.Pause.Ref, CNIConfig: filepath.Join(dir, "cni"), Runc: runc}
 	var g errgroup.Group
 	g.Go(k.startControlPlane)
 	g.Go(func() (err error) {
@@ -78,24 +73,44 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
+	if err := k.serveRestarts(); err != nil {
+		return nil, err
+	}
+	if err := k.Install(); err != nil {
+		return nil, err
+	}
 	for _, image := range []images.Image{images.Pause, images.Busybox, images.Debian} {
 		if err := k.Node.Import(context.Background(), image); err != nil {
 			return nil, err
 		}
 	}
-	return k, k.startKubelet()
+	if err := k.startKubelet(); err != nil {
+		return nil, err
+	}
+	return k, k.admit()
 }
 
-// Imports is the directory of the files that containerd's configuration imports.
-const Imports = "/etc/containerd/conf.d"
+// admit makes the node one of the class's, and the class.
+func (k *Cluster) admit() error {
+	top, err := harness.Top()
+	if err != nil {
+		return err
+	}
+	return errors.Join(
+		k.try("label", "node", NodeName, "ateom.dev/node=true"),
+		k.try("apply", "-f", filepath.Join(top, "deploy", "base", "runtimeclass.yaml")))
+}
 
 // Close ends the cluster and removes what it has written.
 func (k *Cluster) Close() error {
 	var errs []error
-	for _, d := range []*daemon{k.kubelet, k.apiserver, k.etcd} {
+	for _, d := range append(k.controllers, k.kubelet, k.apiserver, k.etcd) {
 		if d != nil {
 			errs = append(errs, d.stop())
 		}
+	}
+	if k.restarter != nil {
+		k.restarter.close()
 	}
 	if k.Node != nil {
 		errs = append(errs, k.Node.Close())

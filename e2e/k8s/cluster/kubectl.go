@@ -4,6 +4,7 @@
 package cluster
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"net/http"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,6 +95,39 @@ func (k *Cluster) Get(t testing.TB, v any, args ...string) {
 	if err := json.Unmarshal([]byte(out), v); err != nil {
 		t.Fatalf("decode %q: %v", args, err)
 	}
+}
+
+// Forward forwards a free local port to one of a pod, until the returned function
+// is called, and returns the local address.
+func (k *Cluster) Forward(t testing.TB, pod string, port int) (address string, stop func()) {
+	t.Helper()
+	path, err := harness.Program("kubectl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, "--kubeconfig", k.Kubeconfig, "port-forward", "--address=127.0.0.1", "pod/"+pod, fmt.Sprintf(":%d", port))
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop = sync.OnceFunc(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	t.Cleanup(stop)
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	_, rest, ok := strings.Cut(line, "Forwarding from ")
+	if err != nil || !ok {
+		stop()
+		t.Fatalf("kubectl port-forward says %q, %v: %s", line, err, stderr.String())
+	}
+	address, _, _ = strings.Cut(rest, " ")
+	return address, stop
 }
 
 // GetJSON decodes what an HTTP server answers into v.

@@ -32,13 +32,22 @@ func coverPlaces(dir string) error {
 			return fmt.Errorf("mount an overlay over %s: %w", place, err)
 		}
 	}
+	if err := os.MkdirAll(runDir, 0o711); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", runDir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=711"); err != nil {
+		return fmt.Errorf("mount %s: %w", runDir, err)
+	}
 	return nil
 }
+
+// runDir is where the runtime keeps what is volatile.
+const runDir = "/run/ateom"
 
 // uncoverPlaces undoes coverPlaces, with all that was mounted on top.
 func uncoverPlaces() error {
 	var errs []error
-	for _, place := range places {
+	for _, place := range append([]string{runDir}, places...) {
 		if err := unix.Unmount(place, unix.MNT_DETACH); err != nil && !errors.Is(err, unix.EINVAL) {
 			errs = append(errs, fmt.Errorf("unmount the overlay over %s: %w", place, err))
 		}

@@ -1,0 +1,144 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// RestartCommand restarts the node's containerd, as `systemctl restart
+// containerd` does elsewhere.
+const RestartCommand = "/usr/local/bin/restart-containerd"
+
+// restartScript asks the restarter, by files in a directory, and waits up to a
+// minute.
+const restartScript = `#!/bin/sh
+: > %[1]s/asked
+i=0
+while [ ! -e %[1]s/done ]; do
+	i=$((i + 1))
+	[ $i -lt 1200 ] || exit 1
+	sleep 0.05
+done
+read code < %[1]s/done
+rm %[1]s/done
+exit $code
+`
+
+// A restarter does what RestartCommand asks for.
+type restarter struct {
+	stop, ended chan struct{}
+	count       atomic.Int32
+}
+
+func (r *restarter) close() {
+	close(r.stop)
+	<-r.ended
+}
+
+// Restarts is how often the command has restarted containerd.
+func (k *Cluster) Restarts() int { return int(k.restarter.count.Load()) }
+
+// serveRestarts installs RestartCommand and serves it.
+func (k *Cluster) serveRestarts() error {
+	dir := filepath.Join(k.dir, "restart")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.WriteFile(RestartCommand, fmt.Appendf(nil, restartScript, dir), 0o755); err != nil {
+		return err
+	}
+	r := &restarter{stop: make(chan struct{}), ended: make(chan struct{})}
+	k.restarter = r
+	go func() {
+		defer close(r.ended)
+		for {
+			select {
+			case <-r.stop:
+				return
+			case <-time.After(20 * time.Millisecond):
+			}
+			if os.Remove(filepath.Join(dir, "asked")) != nil {
+				continue
+			}
+			code := "0\n"
+			if errors.Join(k.Node.Stop(syscall.SIGTERM), k.Node.Boot()) != nil {
+				code = "1\n" // why, its log says
+			}
+			r.count.Add(1)
+			_ = os.WriteFile(filepath.Join(dir, "new"), []byte(code), 0o600)
+			_ = os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "done"))
+		}
+	}()
+	return nil
+}
+
+// Install installs the runtime on the node, by the installer.
+func (k *Cluster) Install() error {
+	source, err := k.programs()
+	if err != nil {
+		return err
+	}
+	config := filepath.Join(k.dir, "ateom.toml")
+	if err := k.Node.Config.Write(config); err != nil {
+		return err
+	}
+	return k.runInstaller("--source="+source, "--config="+config, "install")
+}
+
+// Uninstall takes it off again.
+func (k *Cluster) Uninstall() error { return k.runInstaller("uninstall") }
+
+func (k *Cluster) runInstaller(args ...string) error {
+	path, err := harness.Program("installer")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, path, append([]string{"--restart=" + RestartCommand}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("installer %q: %w\n%s", args, err, out)
+	}
+	return nil
+}
+
+// programs is a directory of links to what the image of the node's pod holds.
+func (k *Cluster) programs() (string, error) {
+	bin, err := harness.BinDir()
+	if err != nil {
+		return "", err
+	}
+	dir := filepath.Join(k.dir, "programs")
+	if err := os.RemoveAll(dir); err != nil {
+		return "", err
+	}
+	return dir, filepath.WalkDir(bin, func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(bin, path)
+		switch {
+		case err != nil:
+			return err
+		case rel == "tools":
+			return filepath.SkipDir
+		case e.IsDir():
+			return os.MkdirAll(filepath.Join(dir, rel), 0o700)
+		default:
+			return os.Symlink(path, filepath.Join(dir, rel))
+		}
+	})
+}
