@@ -127,3 +127,17 @@ func killShim(t *testing.T, task *harness.Task) {
 		t.Fatal(err)
 	}
 }
+
+// gVisor takes the addresses of a network namespace that somebody else has made;
+// who uses that next finds them there, even if the shim could not put them back.
+func TestTheNetworkOutlivesAShimThatDied(t *testing.T) {
+	t.Parallel()
+	n := harness.NewNode(t, harness.Config{})
+	spec := harness.ServiceContainer(harness.NewNetwork(t), 1, nil)
+	first := n.RunService(t, spec)
+	r := record(t, n)
+	killShim(t, first.Task)
+	r.until(t, first.ID, "delete")
+	first.Remove(t)
+	n.RunService(t, spec) // it is asked how it is
+}
