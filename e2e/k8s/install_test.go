@@ -242,29 +242,30 @@ func nodeFiles(t *testing.T) map[string]string {
 	files := map[string]string{}
 	for _, root := range []string{"/etc/ateom", "/etc/containerd", "/opt"} {
 		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err == nil {
+				files[path], err = describe(path, e)
+			}
 			if os.IsNotExist(err) {
-				return nil
+				delete(files, path) // it may be on its way out
+				err = nil
 			}
-			if err != nil {
-				return err
-			}
-			fi, err := e.Info()
-			if err != nil {
-				return err
-			}
-			files[path] = fi.Mode().String()
-			if fi.Mode().IsRegular() {
-				b, err := os.ReadFile(path)
-				if err != nil {
-					return err
-				}
-				files[path] += fmt.Sprintf(" %x", sha256.Sum256(b))
-			}
-			return nil
+			return err
 		})
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
 	return files
+}
+
+func describe(path string, e fs.DirEntry) (string, error) {
+	fi, err := e.Info()
+	if err != nil {
+		return "", err
+	}
+	if !fi.Mode().IsRegular() {
+		return fi.Mode().String(), nil
+	}
+	b, err := os.ReadFile(path)
+	return fmt.Sprintf("%s %x", fi.Mode(), sha256.Sum256(b)), err
 }

@@ -80,7 +80,7 @@ func (k *Cluster) StartControllers() error {
 	k.controllers = []*daemon{
 		newDaemon(k.dir, "kube-controller-manager", nil,
 			"--kubeconfig", k.Kubeconfig, "--authentication-kubeconfig", k.Kubeconfig, "--authorization-kubeconfig", k.Kubeconfig,
-			"--controllers=daemonset-controller,deployment-controller,replicaset-controller,job-controller,garbage-collector-controller,node-lifecycle-controller",
+			"--controllers=daemonset-controller,deployment-controller,replicaset-controller,job-controller,garbage-collector-controller,namespace-controller,node-lifecycle-controller",
 			"--leader-elect=false", "--bind-address=127.0.0.1", "--use-service-account-credentials=false"),
 		newDaemon(k.dir, "kube-scheduler", nil,
 			"--kubeconfig", k.Kubeconfig, "--authentication-kubeconfig", k.Kubeconfig, "--authorization-kubeconfig", k.Kubeconfig,
