@@ -99,7 +99,7 @@ func (l *Ledger) SetPaused(id artifacts.ID) error {
 	return nil
 }
 
-// replace writes a file whole or not at all.
+// replace writes a file whole or not at all, and durably.
 func replace(path string, b []byte) error {
 	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -109,8 +109,20 @@ func replace(path string, b []byte) error {
 	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
 		err = os.Rename(path+".new", path)
 	}
+	if err == nil {
+		err = syncDir(filepath.Dir(path))
+	}
 	if err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)
 	}
 	return nil
+}
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
