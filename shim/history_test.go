@@ -268,17 +268,22 @@ func (w weather) check(t *testing.T, random *rand.Rand) {
 	verbs := []verb{verbWrite, verbWrite, verbWrite, verbPause, verbPause, verbResume, verbResume, verbCommit, verbState, verbState}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	var clients sync.WaitGroup
-	for client := range w.clients {
-		var calls []invoked
+	// All calls are drawn before the first is made, under dice: the fake draws too.
+	calls := make([][]invoked, w.clients)
+	dice.Lock()
+	for client := range calls {
 		for range w.calls {
-			calls = append(calls, invoked{verbs[random.IntN(len(verbs))], 1 + random.IntN(9)})
+			calls[client] = append(calls[client], invoked{verbs[random.IntN(len(verbs))], 1 + random.IntN(9)})
 		}
 		if w.kills && client == 0 {
-			calls = append(calls[:random.IntN(w.calls)], invoked{verb: verbKill}, invoked{verb: verbState}, invoked{verb: verbPause})
+			calls[client] = append(calls[client][:random.IntN(w.calls)], invoked{verb: verbKill}, invoked{verb: verbState}, invoked{verb: verbPause})
 		}
+	}
+	dice.Unlock()
+	var clients sync.WaitGroup
+	for client := range calls {
 		clients.Go(func() {
-			for _, c := range calls {
+			for _, c := range calls[client] {
 				r.do(ctx, client, c)
 			}
 		})
