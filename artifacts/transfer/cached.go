@@ -10,11 +10,12 @@ import (
 	"io"
 	"sync"
 
+	"github.com/containerd/errdefs"
+
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/artifacts/cache"
 	"github.com/ateom/ateom/artifacts/job"
-	"github.com/containerd/errdefs"
 )
 
 // Whole objects go through the cache in pieces, several on their way: enough

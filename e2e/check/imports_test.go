@@ -46,7 +46,7 @@ var rules = []rule{
 	{"shim/readiness", []string{"shim/annotation"}},
 	{"shim/reap", nil},
 	{"shim/sandboxid", nil},
-	{"shim/allports", nil},
+	{"shim/allports", []string{"shim/network"}},
 	{"shim/portforward", []string{"shim/allports"}},
 	{"shim/standin", []string{"shim/allports"}},
 	{"shim/stdio", nil},

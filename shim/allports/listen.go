@@ -9,9 +9,8 @@ import (
 	"fmt"
 	"net"
 	"os"
-	"runtime"
 
-	"golang.org/x/sys/unix"
+	"github.com/ateom/ateom/shim/network"
 )
 
 // A Scope says to which addresses the connections are taken.
@@ -37,31 +36,16 @@ func (l *Listener) Close() error {
 }
 
 // Listen listens in the network namespace at path. Close must be called.
-func Listen(netns string, where Scope) (_ *Listener, err error) {
+func Listen(netns string, where Scope) (*Listener, error) {
 	var l Listener
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		// On a thread that is in the namespace and ends with the goroutine.
-		runtime.LockOSThread()
-		err = l.listen(netns, where)
-	}()
-	<-done
-	if err != nil {
+	if err := network.In(netns, func(ns *os.File) error { return l.listen(ns, where) }); err != nil {
 		return nil, fmt.Errorf("listen on all ports: %w", err)
 	}
 	return &l, nil
 }
 
-func (l *Listener) listen(netns string, where Scope) error {
-	ns, err := os.Open(netns)
-	if err != nil {
-		return fmt.Errorf("open network namespace: %w", err)
-	}
-	defer ns.Close()
-	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
-		return fmt.Errorf("enter network namespace %s: %w", netns, err)
-	}
+// listen listens in the namespace ns, which this thread is in.
+func (l *Listener) listen(ns *os.File, where Scope) (err error) {
 	var config net.ListenConfig
 	config.SetMultipathTCP(false) // no BPF map takes such a socket
 	if l.Listener, err = config.Listen(context.Background(), "tcp", ":0"); err != nil {

@@ -30,22 +30,16 @@ func New(path string) (err error) {
 			err = errors.Join(err, Remove(path))
 		}
 	}()
-	done := make(chan error, 1)
-	go func() {
-		// The thread stays locked, so that it ends with the goroutine and nobody
-		// else ever runs in the new namespace.
-		runtime.LockOSThread()
+	err = onThread(func() error {
 		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("make network namespace: %w", err)
-			return
+			return fmt.Errorf("make network namespace: %w", err)
 		}
 		if err := unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""); err != nil {
-			done <- fmt.Errorf("bind network namespace to %s: %w", path, err)
-			return
+			return fmt.Errorf("bind network namespace to %s: %w", path, err)
 		}
-		done <- nil
-	}()
-	if err := <-done; err != nil {
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	h, err := open(path)
@@ -61,6 +55,33 @@ func New(path string) (err error) {
 		return fmt.Errorf("set up the loopback of %s: %w", path, err)
 	}
 	return nil
+}
+
+// In calls do on a thread that is in the network namespace at path, which ns
+// stands for; the thread ends with the call.
+func In(path string, do func(ns *os.File) error) error {
+	ns, err := os.Open(path)
+	if err != nil {
+		return fmt.Errorf("open network namespace: %w", err)
+	}
+	defer ns.Close()
+	return onThread(func() error {
+		if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+			return fmt.Errorf("enter network namespace %s: %w", path, err)
+		}
+		return do(ns)
+	})
+}
+
+// onThread calls do on a thread of its own. It stays locked, so that it ends with
+// the goroutine and nobody else ever runs in the namespace that do has entered.
+func onThread(do func() error) error {
+	done := make(chan error, 1)
+	go func() {
+		runtime.LockOSThread()
+		done <- do()
+	}()
+	return <-done
 }
 
 // Remove removes what New has made; what is gone already is no error. A

@@ -10,13 +10,14 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
 	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/shim/network"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -28,51 +29,28 @@ const outside = "192.0.2.1"
 func newNetns(t *testing.T) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ns")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := network.New(path); err != nil {
 		t.Fatal(err)
 	}
-	onThread(t, func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
+	t.Cleanup(func() { network.Remove(path) })
+	err := network.In(path, func(*os.File) error {
 		lo, err := netlink.LinkByName("lo")
 		if err != nil {
 			return err
 		}
-		addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(outside), Mask: net.CIDRMask(32, 32)}}
-		return errors.Join(netlink.LinkSetUp(lo), netlink.AddrAdd(lo, addr), unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""))
+		return netlink.AddrAdd(lo, &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(outside), Mask: net.CIDRMask(32, 32)}})
 	})
-	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
+	if err != nil {
+		t.Fatal(err)
+	}
 	return path
 }
 
-// onThread runs f on a thread that ends with it.
-func onThread(t *testing.T, f func() error) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		done <- f()
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
-}
-
 // connect connects to an address in a namespace.
-func connect(t *testing.T, netns, address string) (conn net.Conn, err error) {
-	t.Helper()
-	onThread(t, func() error {
-		ns, e := os.Open(netns)
-		if e != nil {
-			return e
-		}
-		defer ns.Close()
-		if e := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); e != nil {
-			return e
-		}
+func connect(netns, address string) (conn net.Conn, err error) {
+	err = network.In(netns, func(*os.File) (err error) {
 		conn, err = net.Dial("tcp", address)
-		return nil
+		return err
 	})
 	if err == nil {
 		err = conn.SetDeadline(time.Now().Add(10 * time.Second))
@@ -125,7 +103,7 @@ func TestConnectionsReachTheSandbox(t *testing.T) {
 	}
 	defer f.Close()
 	for _, address := range []string{"127.0.0.1:80", "127.1.2.3:80", "[::1]:80"} {
-		conn, err := connect(t, netns, address)
+		conn, err := connect(netns, address)
 		if err != nil {
 			t.Errorf("connect to %s: %v", address, err)
 			continue
@@ -141,7 +119,7 @@ func TestConnectionsReachTheSandbox(t *testing.T) {
 		}
 		conn.Close()
 	}
-	conn, err := connect(t, netns, "127.0.0.1:8080")
+	conn, err := connect(netns, "127.0.0.1:8080")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +136,7 @@ func TestOnlyTheLoopbackIsForwarded(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if conn, err := connect(t, netns, outside+":80"); !errors.Is(err, unix.ECONNREFUSED) {
+	if conn, err := connect(netns, outside+":80"); !errors.Is(err, unix.ECONNREFUSED) {
 		t.Errorf("connect to an address of the outside: %v, %v", conn, err)
 	}
 }
@@ -169,7 +147,7 @@ func TestCloseEndsConnections(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := connect(t, netns, "127.0.0.1:81")
+	conn, err := connect(netns, "127.0.0.1:81")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -178,7 +156,7 @@ func TestCloseEndsConnections(t *testing.T) {
 	if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("the connection outlived Close: %v", err)
 	}
-	if conn, err := connect(t, netns, "127.0.0.1:80"); err == nil {
+	if conn, err := connect(netns, "127.0.0.1:80"); err == nil {
 		conn.Close()
 		t.Error("a port is forwarded after Close")
 	}

@@ -12,16 +12,15 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 
-	"github.com/vishvananda/netlink"
 	"go.uber.org/goleak"
-	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/ateom/ateom/shim/network"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -31,52 +30,21 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func open(t *testing.T) (s *Standin, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ns")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
+	if err := network.New(path); err != nil {
 		t.Fatal(err)
 	}
-	inThread(t, func() error {
-		if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-			return err
-		}
-		lo, err := netlink.LinkByName("lo")
-		if err != nil {
-			return err
-		}
-		return errors.Join(netlink.LinkSetUp(lo), unix.Mount("/proc/thread-self/ns/net", path, "", unix.MS_BIND, ""))
-	})
-	t.Cleanup(func() { unix.Unmount(path, unix.MNT_DETACH) })
+	t.Cleanup(func() { network.Remove(path) })
 	s, err := Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(s.Close)
-	return s, func(_ context.Context, network, address string) (conn net.Conn, err error) {
-		inThread(t, func() error {
-			ns, e := os.Open(path)
-			if e != nil {
-				return e
-			}
-			defer ns.Close()
-			if e := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); e != nil {
-				return e
-			}
+	return s, func(_ context.Context, _, address string) (conn net.Conn, err error) {
+		err = network.In(path, func(*os.File) (err error) {
 			conn, err = net.Dial("tcp", address)
-			return nil
+			return err
 		})
 		return conn, err
-	}
-}
-
-// inThread runs f on a thread that ends with it.
-func inThread(t *testing.T, f func() error) {
-	t.Helper()
-	done := make(chan error)
-	go func() {
-		runtime.LockOSThread()
-		done <- f()
-	}()
-	if err := <-done; err != nil {
-		t.Error(err)
 	}
 }
 
