@@ -15,6 +15,7 @@ import (
 
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/ateom/ateom/e2e/spaces"
 	"github.com/ateom/ateom/shim/config"
 )
 
@@ -135,7 +136,7 @@ type CRI struct {
 // Places of a node that serves a kubelet.
 const (
 	criDaemonConfig = "/etc/containerd/config.toml"
-	criAddress      = shimSockets + "/containerd.sock"
+	criAddress      = spaces.ShimSockets + "/containerd.sock"
 	criConfig       = "/etc/ateom/config.toml"
 )
 

@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/vishvananda/netlink"
+
+	"github.com/ateom/ateom/e2e/spaces"
 )
 
 // An inventory is what tests could leave behind: each thing as a line that
@@ -253,7 +255,7 @@ func sockets(*room) ([]string, error) {
 // Nodes see to their own directories when they are closed.
 func files(r *room) ([]string, error) {
 	var out []string
-	for _, dir := range []string{r.dir, filepath.Join(r.dir, "tmp"), filepath.Join(r.dir, "net"), filepath.Join(shimSockets, "s")} {
+	for _, dir := range []string{r.dir, filepath.Join(r.dir, "tmp"), filepath.Join(r.dir, "net"), filepath.Join(spaces.ShimSockets, "s")} {
 		entries, err := os.ReadDir(dir)
 		if err := ignoreMissing(err); err != nil {
 			return nil, err

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
+	"github.com/ateom/ateom/e2e/spaces"
 )
 
 // Reboot does to a node what a power cut does: every process ends without a
@@ -78,7 +79,7 @@ func forget(container string) error {
 
 // removeDeadSockets removes the sockets of shims that nobody serves.
 func removeDeadSockets() error {
-	names, err := filepath.Glob(filepath.Join(shimSockets, "s", "*"))
+	names, err := filepath.Glob(filepath.Join(spaces.ShimSockets, "s", "*"))
 	errs := []error{err}
 	for _, path := range names {
 		if conn, err := net.Dial("unix", path); err == nil {

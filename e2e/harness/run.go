@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/ateom/ateom/e2e/spaces"
 )
 
 // A room is what belongs to one run of a package of tests.
@@ -27,6 +29,9 @@ func newRoom(dir string) *room {
 	return &room{dir: dir, word: "e2e-" + filepath.Base(dir)}
 }
 
+// world is where the tests run.
+var world = spaces.Spaces{Env: "ATEOM_E2E", Prefix: "ae", Sweep: func(dir string) error { return removeCgroups(newRoom(dir)) }}
+
 // here is the room of this process.
 var here *room
 
@@ -37,7 +42,7 @@ func Run(m *testing.M) int { return RunWith(m, func() error { return nil }) }
 // RunWith is Run for tests that share something, which last ends before
 // anybody looks for what is left.
 func RunWith(m *testing.M, last func() error) int {
-	done, code, err := enter()
+	done, code, err := world.Enter()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "harness:", err)
 		return max(1, code)
@@ -54,7 +59,7 @@ func RunWith(m *testing.M, last func() error) int {
 }
 
 func runTests(m *testing.M, last func() error) (code int, err error) {
-	dir := os.Getenv(dirEnv)
+	dir := world.Dir()
 	here = newRoom(dir)
 	if err := os.Setenv("TMPDIR", filepath.Join(dir, "tmp")); err != nil {
 		return 1, err

@@ -66,7 +66,7 @@ func play(role string) {
 func bench(role string) *exec.Cmd {
 	cmd := exec.Command("/proc/self/exe")
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, stageEnv+"=") || strings.HasPrefix(v, dirEnv+"=")
+		return strings.HasPrefix(v, room.Env+"_")
 	}), roleEnv+"="+role)
 	cmd.Stderr = os.Stderr
 	return cmd
