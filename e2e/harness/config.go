@@ -116,9 +116,6 @@ disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.c
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "{{.CNIConfig}}"
-[plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
-  runtime_type = "io.containerd.runc.v2"
-  runtime_path = "{{.Runc}}"
 {{end}}`))
 
 // A CRI is what containerd's plugin for Kubernetes is told. Its node has
@@ -129,8 +126,6 @@ type CRI struct {
 	PauseImage string
 	// CNIConfig is a directory of network configurations.
 	CNIConfig string
-	// Runc is the shim of ordinary containers.
-	Runc string
 }
 
 // Places of a node that serves a kubelet.

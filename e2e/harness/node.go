@@ -283,33 +283,7 @@ func (n *Node) Restart(t testing.TB, signal syscall.Signal) {
 // Close ends containerd, says what ateom left in its directories, and removes
 // the node.
 func (n *Node) Close() error {
-	return errors.Join(n.removeOthers(), n.Stop(syscall.SIGTERM), n.leftovers(), lab.UnmountBelow(n.Dir), os.RemoveAll(n.Dir))
-}
-
-// removeOthers removes the containers of another runtime, which a kubelet that
-// has ended has not come to, and what its shims do not remove.
-func (n *Node) removeOthers() error {
-	if n.Config.CRI == nil || n.Client == nil {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(n.context(context.Background()), Limit)
-	defer cancel()
-	all, err := n.Client.Containers(ctx)
-	errs := []error{err}
-	others := false
-	for _, c := range all {
-		info, err := c.Info(ctx)
-		if err != nil || info.Runtime.Name == Runtime {
-			errs = append(errs, err)
-			continue
-		}
-		others = true
-		errs = append(errs, removeContainer(ctx, c))
-	}
-	if others {
-		errs = append(errs, removeDeadSockets())
-	}
-	return errors.Join(errs...)
+	return errors.Join(n.Stop(syscall.SIGTERM), n.leftovers(), lab.UnmountBelow(n.Dir), os.RemoveAll(n.Dir))
 }
 
 // LogPath is containerd's log, which has the shims' too.

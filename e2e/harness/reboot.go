@@ -74,13 +74,8 @@ func forget(container string) error {
 			errs = append(errs, os.Remove(dir))
 		}
 	}
-	return errors.Join(append(errs, removeDeadSockets())...)
-}
-
-// removeDeadSockets removes the sockets of shims that nobody serves.
-func removeDeadSockets() error {
 	names, err := filepath.Glob(filepath.Join(spaces.ShimSockets, "s", "*"))
-	errs := []error{err}
+	errs = append(errs, err)
 	for _, path := range names {
 		if conn, err := net.Dial("unix", path); err == nil {
 			conn.Close()

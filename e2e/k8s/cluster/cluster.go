@@ -32,9 +32,7 @@ type Cluster struct {
 	etcd      *daemon
 	apiserver *daemon
 	kubelet   *daemon
-	// controllers are the parts that only some tests need.
-	controllers []*daemon
-	restarter   *restarter
+	restarter *restarter
 }
 
 // Start starts a cluster; there can be one in a process. The runtime is
@@ -59,11 +57,7 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if k.authority, err = newAuthority(filepath.Join(dir, "pki")); err != nil {
 		return nil, err
 	}
-	runc, err := harness.Program("containerd-shim-runc-v2")
-	if err != nil {
-		return nil, err
-	}
-	c.CRI = &harness.CRI{PauseImage: images.Pause.Ref, CNIConfig: filepath.Join(dir, "cni"), Runc: runc}
+	c.CRI = &harness.CRI{PauseImage: images.Pause.Ref, CNIConfig: filepath.Join(dir, "cni")}
 	var g errgroup.Group
 	g.Go(k.startControlPlane)
 	g.Go(func() (err error) {
@@ -76,7 +70,7 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if err := k.serveRestarts(); err != nil {
 		return nil, err
 	}
-	if err := k.Install(); err != nil {
+	if err := k.install(); err != nil {
 		return nil, err
 	}
 	for _, image := range []images.Image{images.Pause, images.Busybox, images.Debian} {
@@ -104,7 +98,7 @@ func (k *Cluster) admit() error {
 // Close ends the cluster and removes what it has written.
 func (k *Cluster) Close() error {
 	var errs []error
-	for _, d := range append(k.controllers, k.kubelet, k.apiserver, k.etcd) {
+	for _, d := range []*daemon{k.kubelet, k.apiserver, k.etcd} {
 		if d != nil {
 			errs = append(errs, d.stop())
 		}

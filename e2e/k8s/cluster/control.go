@@ -71,43 +71,6 @@ func (k *Cluster) startControlPlane() error {
 	return nil
 }
 
-// StartControllers starts what turns Deployments, DaemonSets and Jobs into pods,
-// and finds them their node.
-func (k *Cluster) StartControllers() error {
-	if len(k.controllers) > 0 {
-		return nil
-	}
-	k.controllers = []*daemon{
-		newDaemon(k.dir, "kube-controller-manager", nil,
-			"--kubeconfig", k.Kubeconfig, "--authentication-kubeconfig", k.Kubeconfig, "--authorization-kubeconfig", k.Kubeconfig,
-			"--controllers=daemonset-controller,deployment-controller,replicaset-controller,job-controller,garbage-collector-controller,namespace-controller,node-lifecycle-controller",
-			"--leader-elect=false", "--bind-address=127.0.0.1", "--use-service-account-credentials=false"),
-		newDaemon(k.dir, "kube-scheduler", nil,
-			"--kubeconfig", k.Kubeconfig, "--authentication-kubeconfig", k.Kubeconfig, "--authorization-kubeconfig", k.Kubeconfig,
-			"--leader-elect=false", "--bind-address=127.0.0.1"),
-	}
-	for _, d := range k.controllers {
-		if err := d.start(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// User makes somebody who has no rights yet, and returns the path of their
-// kubeconfig.
-func (k *Cluster) User(t testing.TB, name string) string {
-	t.Helper()
-	if err := k.authority.issue(name, name, nil); err != nil {
-		t.Fatal(err)
-	}
-	path, err := k.authority.kubeconfig(name, apiServer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
-
 // MakeNamespace makes a namespace in which pods can be made, if it is not there.
 // It stays.
 func (k *Cluster) MakeNamespace(t testing.TB, name string) {

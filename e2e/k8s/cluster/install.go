@@ -11,16 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/ateom/ateom/e2e/harness"
 )
 
-// RestartCommand restarts the node's containerd, as `systemctl restart
+// restartCommand restarts the node's containerd, as `systemctl restart
 // containerd` does elsewhere.
-const RestartCommand = "/usr/local/bin/restart-containerd"
+const restartCommand = "/usr/local/bin/restart-containerd"
 
 // restartScript asks the restarter, by files in a directory, and waits up to a
 // minute.
@@ -37,10 +36,9 @@ rm %[1]s/done
 exit $code
 `
 
-// A restarter does what RestartCommand asks for.
+// A restarter does what restartCommand asks for.
 type restarter struct {
 	stop, ended chan struct{}
-	count       atomic.Int32
 }
 
 func (r *restarter) close() {
@@ -48,16 +46,13 @@ func (r *restarter) close() {
 	<-r.ended
 }
 
-// Restarts is how often the command has restarted containerd.
-func (k *Cluster) Restarts() int { return int(k.restarter.count.Load()) }
-
-// serveRestarts installs RestartCommand and serves it.
+// serveRestarts installs restartCommand and serves it.
 func (k *Cluster) serveRestarts() error {
 	dir := filepath.Join(k.dir, "restart")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(RestartCommand, fmt.Appendf(nil, restartScript, dir), 0o755); err != nil {
+	if err := os.WriteFile(restartCommand, fmt.Appendf(nil, restartScript, dir), 0o755); err != nil {
 		return err
 	}
 	r := &restarter{stop: make(chan struct{}), ended: make(chan struct{})}
@@ -77,7 +72,6 @@ func (k *Cluster) serveRestarts() error {
 			if errors.Join(k.Node.Stop(syscall.SIGTERM), k.Node.Boot()) != nil {
 				code = "1\n" // why, its log says
 			}
-			r.count.Add(1)
 			_ = os.WriteFile(filepath.Join(dir, "new"), []byte(code), 0o600)
 			_ = os.Rename(filepath.Join(dir, "new"), filepath.Join(dir, "done"))
 		}
@@ -85,8 +79,8 @@ func (k *Cluster) serveRestarts() error {
 	return nil
 }
 
-// Install installs the runtime on the node, by the installer.
-func (k *Cluster) Install() error {
+// install installs the runtime on the node, by the installer.
+func (k *Cluster) install() error {
 	source, err := k.programs()
 	if err != nil {
 		return err
@@ -95,22 +89,15 @@ func (k *Cluster) Install() error {
 	if err := k.Node.Config.Write(config); err != nil {
 		return err
 	}
-	return k.runInstaller("--source="+source, "--config="+config, "install")
-}
-
-// Uninstall takes it off again.
-func (k *Cluster) Uninstall() error { return k.runInstaller("uninstall") }
-
-func (k *Cluster) runInstaller(args ...string) error {
 	path, err := harness.Program("installer")
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, append([]string{"--restart=" + RestartCommand}, args...)...).CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, "--restart="+restartCommand, "--source="+source, "--config="+config, "install").CombinedOutput()
 	if err != nil {
-		return fmt.Errorf("installer %q: %w\n%s", args, err, out)
+		return fmt.Errorf("install the runtime: %w\n%s", err, out)
 	}
 	return nil
 }
@@ -122,9 +109,6 @@ func (k *Cluster) programs() (string, error) {
 		return "", err
 	}
 	dir := filepath.Join(k.dir, "programs")
-	if err := os.RemoveAll(dir); err != nil {
-		return "", err
-	}
 	return dir, filepath.WalkDir(bin, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err

@@ -77,7 +77,7 @@ const KubeletDir = "/var/lib/kubelet"
 // message.
 func (k *Cluster) Logs() string {
 	var b strings.Builder
-	for _, d := range append([]*daemon{k.apiserver, k.kubelet}, k.controllers...) {
+	for _, d := range []*daemon{k.apiserver, k.kubelet} {
 		fmt.Fprintf(&b, "%s:\n%s\n", d.name, d.tail())
 	}
 	fmt.Fprintf(&b, "containerd and shims:\n%s\n", k.Node.Warnings())
