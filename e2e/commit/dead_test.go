@@ -14,11 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/ateom/ateom/e2e/bench/link"
 	"github.com/ateom/ateom/e2e/harness"
 	"github.com/ateom/ateom/e2e/images"
-	"github.com/ateom/ateom/shim/config"
 )
 
 // What containerd waits for: two seconds for an answer to State, and killLimit is
@@ -78,10 +76,7 @@ func TestADeadBucketHoldsNothingUp(t *testing.T) {
 		for _, paused := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, paused %t", how, paused), func(t *testing.T) {
 				t.Parallel()
-				var c harness.Config
-				c.DefaultStore = "s3"
-				c.Stores = map[string]config.Store{"s3": {URL: storetest.S3URL("bucket", address)}}
-				n := harness.NewNode(t, c)
+				n := harness.NewNode(t, s3At(address))
 				n.Want(t, images.Busybox)
 				task := start(t, n)
 				task.Reload(t)
@@ -119,16 +114,8 @@ func TestADeadBucketHoldsNothingUp(t *testing.T) {
 // A sandbox whose pages still come from a bucket that has just died can be asked,
 // killed and deleted.
 func TestABucketThatDiesDuringARestoreHoldsNothingUp(t *testing.T) {
-	_, server := storetest.S3(t)
-	wire, err := link.Listen(server, link.Shape{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { wire.Close() })
-	var c harness.Config
-	c.DefaultStore = "s3"
-	c.Stores = map[string]config.Store{"s3": {URL: storetest.S3URL("bucket", wire.Addr())}}
-	n := harness.NewNode(t, c)
+	_, wire := wiredS3(t)
+	n := harness.NewNode(t, s3At(wire.Addr()))
 	n.Want(t, images.Busybox)
 	task := start(t, n)
 	n.Ctr(t, "tasks", "exec", "--exec-id", "fill", task.ID, "dd", "if=/dev/urandom", "of=/root/ballast", "bs=1M", fmt.Sprint("count=", ballast))
@@ -136,7 +123,7 @@ func TestABucketThatDiesDuringARestoreHoldsNothingUp(t *testing.T) {
 	id := commit(t, task, "--scope", "Full")
 	task.Remove(t)
 
-	other := harness.NewNode(t, c) // whose cache is empty
+	other := harness.NewNode(t, s3At(wire.Addr())) // whose cache is empty
 	other.Want(t, images.Busybox)
 	wire.Reshape(link.Shape{Total: 30e6})
 	again := start(t, other, "--from", id)

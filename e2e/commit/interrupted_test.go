@@ -25,16 +25,8 @@ const ballast = 96
 // The gofer is killed in the middle of an upload. Nothing of it is visible, the
 // program goes on, and the next commit sends what is missing.
 func TestKilledUploadGoesOn(t *testing.T) {
-	_, server := storetest.S3(t)
-	wire, err := link.Listen(server, link.Shape{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { wire.Close() })
-	var c harness.Config
-	c.DefaultStore = "s3"
-	c.Stores = map[string]config.Store{"s3": {URL: storetest.S3URL("bucket", wire.Addr())}}
-	n := harness.NewNode(t, c)
+	server, wire := wiredS3(t)
+	n := harness.NewNode(t, s3At(wire.Addr()))
 	n.Want(t, images.Busybox)
 	store, err := bucket.Open(t.Context(), storetest.S3URL("bucket", server))
 	if err != nil {
@@ -72,6 +64,25 @@ func TestKilledUploadGoesOn(t *testing.T) {
 			wantSameLife(t, before, next(t, start(t, n, "--from", id)))
 		})
 	}
+}
+
+// wiredS3 starts an S3 server and a wire to it.
+func wiredS3(t *testing.T) (server string, wire *link.Link) {
+	t.Helper()
+	_, server = storetest.S3(t)
+	wire, err := link.Listen(server, link.Shape{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { wire.Close() })
+	return server, wire
+}
+
+// s3At is a node whose one store is a bucket of the server at an address.
+func s3At(address string) (c harness.Config) {
+	c.DefaultStore = "s3"
+	c.Stores = map[string]config.Store{"s3": {URL: storetest.S3URL("bucket", address)}}
+	return c
 }
 
 // killUpload begins a commit and kills the gofer when half of the ballast has
