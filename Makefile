@@ -108,6 +108,7 @@ many: build tools images ## pause 200 sandboxes at once, weigh and watch them, c
 
 .PHONY: soak
 soak: build tools images ## thousands of kills at random moments, SOAK=200 pauses and resumes of each of six kinds of programs; hours (root)
+	$(GO) run ./e2e/images/mkimages programs
 	ATEOM_KILLS=$$(( 10 * $(or $(SOAK),200) )) ATEOM_CYCLES=$(or $(SOAK),200) $(GOTEST) -timeout 12h -v ./e2e/endure
 
 ##@ Show
