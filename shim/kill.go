@@ -58,13 +58,11 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 // save a process that is about to die. It says whether that is done; it is not
 // if a verb is under way, or the sandbox does not answer in time.
 func (s *Service) killRunning(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest) (done bool, err error) {
-	select {
-	case sb.verb <- struct{}{}:
-	default:
+	end, ok := sb.tryTake()
+	if !ok {
 		return false, nil
 	}
-	defer sb.deliverKept()
-	defer func() { <-sb.verb }()
+	defer end()
 	if sb.machine.state() != Running || sb.restoring() {
 		return false, nil
 	}
@@ -84,22 +82,18 @@ func (s *Service) killRunning(ctx context.Context, sb *sandbox, c *container, r 
 // signal delivers a signal now, or keeps it for the moment when the sandbox runs
 // and nothing is under way.
 func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *taskapi.KillRequest) error {
-	select {
-	case sb.verb <- struct{}{}:
-	default:
+	end, ok := sb.tryTake()
+	if !ok {
 		c.keepSignal(r)
 		sb.deliverKept() // the verb may have ended a moment ago
 		return nil
 	}
+	defer end()
 	if sb.machine.state() == Paused || sb.restoring() {
 		c.keepSignal(r)
-		<-sb.verb
 		return nil
 	}
-	err := sb.deliver(ctx, c, r)
-	<-sb.verb
-	sb.deliverKept()
-	return err
+	return sb.deliver(ctx, c, r)
 }
 
 // deliverKept sends the signals that were kept, once the sandbox runs. Whoever

@@ -73,6 +73,20 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 	}, nil
 }
 
+// tryTake takes the turn if nobody has it, for what is over in a moment: nothing
+// interrupts it.
+func (s *sandbox) tryTake() (end func(), ok bool) {
+	select {
+	case s.verb <- struct{}{}:
+	default:
+		return nil, false
+	}
+	return func() {
+		<-s.verb
+		s.deliverKept()
+	}, true
+}
+
 // overrule ends the verb under way because c is killed, and those that wait for
 // their turn as soon as they have it, until done is called.
 func (s *sandbox) overrule(c *container) (done func()) {
