@@ -5,14 +5,18 @@ package refusal
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/e2e/harness"
 	"github.com/ateom/ateom/e2e/images"
+	"github.com/ateom/ateom/shim/roster"
 )
 
 // A refused is a command that must fail.
@@ -55,6 +59,7 @@ func TestVerbsThatCannotBeAreRefused(t *testing.T) {
 	n.Ateom(t, "tasks", "pause", paused.ID)
 	stopped := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}})
 	stopped.KillAndWait(t, syscall.SIGKILL)
+	awaitNoted(t, n, map[string]string{running.ID: "running", paused.ID: "paused", stopped.ID: "stopped"})
 
 	for _, r := range []refused{
 		{"resume of a running task", []string{"tasks", "resume", "--json", running.ID}, exit.State, "failed_precondition", []string{running.ID, "running"}},
@@ -79,6 +84,26 @@ func TestVerbsThatCannotBeAreRefused(t *testing.T) {
 		}
 	}
 	n.Ateom(t, "tasks", "resume", paused.ID)
+}
+
+// awaitNoted waits until the node's roster says what has happened: a verb's
+// answer does not wait for it.
+func awaitNoted(t *testing.T, n *harness.Node, want map[string]string) {
+	t.Helper()
+	harness.Eventually(t, func() error {
+		entries, err := roster.List(n.Config.RunDir)
+		if err != nil {
+			return err
+		}
+		got := map[string]string{}
+		for _, e := range entries {
+			got[e.Sandbox] = e.State
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("the roster (-want +got):\n%s", diff)
+		}
+		return nil
+	})
 }
 
 // state is the sandbox's state as ateom has it.
