@@ -15,6 +15,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // makeFiles makes n files of random text in directories of a hundred, bytes in all.
@@ -118,7 +120,7 @@ func benchmarkSettle(b *testing.B, dir string, files int) {
 		pass := begin(b, dir, nil, opts)
 		for j := range 10 {
 			n := (i*37 + j*97) % files
-			write(b, filepath.Join(dir, fmt.Sprintf("package-%d/module/file-%d.py", n/100, n)), fmt.Sprint("changed ", i))
+			treetest.Write(b, filepath.Join(dir, fmt.Sprintf("package-%d/module/file-%d.py", n/100, n)), fmt.Sprint("changed ", i))
 		}
 		b.StartTimer()
 		start := time.Now()

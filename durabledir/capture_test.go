@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/durabledir/paxtar"
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 func isChanged(err error) bool {
@@ -31,7 +32,7 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 	makeSocket(t, filepath.Join(dir, "db.sock"))
 	must(t, unix.Mknod(filepath.Join(dir, "null"), unix.S_IFCHR|0o666, int(unix.Mkdev(1, 3))))
 	must(t, unix.Mknod(filepath.Join(dir, "loop"), unix.S_IFBLK|0o660, int(unix.Mkdev(7, 0))))
-	write(t, filepath.Join(dir, "shared"), "x")
+	treetest.Write(t, filepath.Join(dir, "shared"), "x")
 	must(t, os.Link(filepath.Join(dir, "shared"), filepath.Join(outside, "shared")))
 
 	_, got := capture(t, dir, CaptureOptions{})
@@ -48,7 +49,7 @@ func TestWhatIsNotKeptIsListed(t *testing.T) {
 
 func TestContentBeyondTheDeclaredSizeIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	makeSparse(t, filepath.Join(dir, "file"), 100<<20, 0) // a hole is no content
+	treetest.MakeSparse(t, filepath.Join(dir, "file"), 100<<20, 0) // a hole is no content
 	must(t, syncFileSystem(dir))
 	for limit, want := range map[int64]error{0: nil, 64 << 10: nil, 64<<10 - 1: ErrSizeLimit} {
 		opts := quick(t)
@@ -111,8 +112,8 @@ func TestMountInsideAVolumeIsAnError(t *testing.T) {
 			if kind == "bind" {
 				kind, at, flags = "", filepath.Join(volume, "bound"), unix.MS_BIND
 				source = filepath.Join(t.TempDir(), "secret")
-				write(t, source, "secret")
-				write(t, at, "")
+				treetest.Write(t, source, "secret")
+				treetest.Write(t, at, "")
 			}
 			must(t, unix.Mount(source, at, kind, flags, ""))
 			defer unix.Unmount(at, unix.MNT_DETACH)
@@ -137,7 +138,7 @@ func TestVolumeThatIsASymlinkIsNotFollowed(t *testing.T) {
 
 func TestFailingWriterEndsACapture(t *testing.T) {
 	dir := t.TempDir()
-	makeTree(t, dir)
+	treetest.Make(t, dir)
 	whole, _ := capture(t, dir, CaptureOptions{})
 	full := errors.New("disk full")
 	for limit := 0; limit < len(whole); limit += len(whole) / 20 {
@@ -163,7 +164,7 @@ func (d *fullDisk) Write(p []byte) (int, error) {
 
 func TestCanceledCaptureEnds(t *testing.T) {
 	dir := t.TempDir()
-	makeTree(t, dir)
+	treetest.Make(t, dir)
 	ctx, cancel := context.WithCancel(context.Background())
 	w := writerFunc(func(p []byte) (int, error) { cancel(); return len(p), nil })
 	if _, err := Capture(ctx, dir, w, CaptureOptions{}); !errors.Is(err, context.Canceled) {
@@ -181,11 +182,11 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestSymlinkSwapperGetsNothingFromOutside(t *testing.T) {
 	dir, outside := t.TempDir(), t.TempDir()
 	const secret = "the secret outside"
-	write(t, filepath.Join(outside, "file"), secret)
-	write(t, filepath.Join(outside, "dir/file"), secret)
+	treetest.Write(t, filepath.Join(outside, "file"), secret)
+	treetest.Write(t, filepath.Join(outside, "dir/file"), secret)
 	in := func(name string) string { return filepath.Join(dir, name) }
-	write(t, in("file"), "inside")
-	write(t, in("dir/file"), "inside")
+	treetest.Write(t, in("file"), "inside")
+	treetest.Write(t, in("dir/file"), "inside")
 	must(t, os.Symlink(filepath.Join(outside, "file"), in("file.link")))
 	must(t, os.Symlink(filepath.Join(outside, "dir"), in("dir.link")))
 	must(t, unix.Mkfifo(in("file.fifo"), 0o600))

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // FuzzRestore restores any bytes. Nothing outside of the volume changes; what
@@ -29,7 +31,7 @@ func FuzzRestore(f *testing.F) {
 		data = bytes.Clone(data)
 		fixChecksums(data)
 		top := t.TempDir()
-		write(t, filepath.Join(top, "victim"), "precious")
+		treetest.Write(t, filepath.Join(top, "victim"), "precious")
 		before := listing(t, top)
 		volume, second := subdir(t, t.TempDir(), "volume"), t.TempDir()
 		limits := RestoreOptions{MaxFiles: 100, MaxBytes: 1 << 20, MaxArchive: 1 << 20}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/ateom/ateom/durabledir/paxtar"
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 func paxAbuse() []hostile {
@@ -74,7 +75,7 @@ func paxAbuse() []hostile {
 		hostile{name: "capability that is none", archive: tarOf(fileEntry("f", "x", rec("SCHILY.xattr.security.capability", "x"))), want: ErrXattr},
 		hostile{name: "attribute of a user on a symlink",
 			archive: tarOf(raw{flag: '2', name: "s", linkname: "x", records: []string{rec("SCHILY.xattr.user.a", "x")}}), want: ErrXattr},
-		hostile{name: "default ACL on a file", archive: tarOf(fileEntry("f", "x", rec("SCHILY.xattr.system.posix_acl_default", acl(1)))), want: ErrXattr},
+		hostile{name: "default ACL on a file", archive: tarOf(fileEntry("f", "x", rec("SCHILY.xattr.system.posix_acl_default", treetest.ACL(1)))), want: ErrXattr},
 	)
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ateom/ateom/durabledir/paxtar"
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // A hostile archive and the error that refuses it.
@@ -48,8 +49,8 @@ func hostileClasses() map[string][]hostile {
 
 func TestHostileArchivesAreRefused(t *testing.T) {
 	outside := t.TempDir()
-	write(t, filepath.Join(outside, "victim"), "precious")
-	write(t, filepath.Join(outside, "dir/victim"), "precious")
+	treetest.Write(t, filepath.Join(outside, "victim"), "precious")
+	treetest.Write(t, filepath.Join(outside, "dir/victim"), "precious")
 	must(t, os.Symlink("victim", filepath.Join(outside, "link")))
 	before := listing(t, outside)
 	count := 0
@@ -131,7 +132,7 @@ func TestHarmlessArchiveOfTheSameBuilderIsRestored(t *testing.T) {
 
 func TestRestoreNeedsAnEmptyDirectory(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "kept"), "x")
+	treetest.Write(t, filepath.Join(dir, "kept"), "x")
 	_, err := Restore(context.Background(), bytes.NewReader(tarOf()), dir, RestoreOptions{})
 	if !errors.Is(err, ErrNotEmpty) || !errors.Is(err, errdefs.ErrFailedPrecondition) {
 		t.Errorf("error %v, want ErrNotEmpty", err)

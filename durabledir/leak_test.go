@@ -16,13 +16,15 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // Captures and restores that succeed, fail and are canceled leave no open file
 // and no goroutine.
 func TestNothingIsLeftOpen(t *testing.T) {
 	dir := t.TempDir()
-	makeTree(t, dir)
+	treetest.Make(t, dir)
 	archive, _ := capture(t, dir, CaptureOptions{})
 	opts := quick(t)
 	scratch := t.TempDir()
@@ -96,8 +98,8 @@ func TestFullSpoolIsAnError(t *testing.T) {
 	dir, spool := t.TempDir(), t.TempDir()
 	must(t, unix.Mount("none", spool, "tmpfs", 0, "size=1m"))
 	defer unix.Unmount(spool, unix.MNT_DETACH)
-	write(t, filepath.Join(dir, "large"), strings.Repeat("x", 3<<20))
-	write(t, filepath.Join(dir, "small"), "x")
+	treetest.Write(t, filepath.Join(dir, "large"), strings.Repeat("x", 3<<20))
+	treetest.Write(t, filepath.Join(dir, "small"), "x")
 	opts := quick(t)
 	opts.Spool = spool
 	tick(t)

@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // restoreVolumes captures volumes and restores them into a new directory.
@@ -34,15 +36,15 @@ func restoreVolumes(t *testing.T, from, to string, names ...string) (warnings []
 func TestHardLinksAcrossVolumesAreKept(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
 	in := func(name string) string { return filepath.Join(from, name) }
-	write(t, in("home/dir/file"), "shared")
-	write(t, in("work/other"), "alone")
-	write(t, in("data/deep/down/x"), "x")
+	treetest.Write(t, in("home/dir/file"), "shared")
+	treetest.Write(t, in("work/other"), "alone")
+	treetest.Write(t, in("data/deep/down/x"), "x")
 	must(t, os.Link(in("home/dir/file"), in("work/file")))
 	must(t, os.Link(in("home/dir/file"), in("work/again")))
 	must(t, os.Link(in("home/dir/file"), in("data/deep/down/file")))
-	makeSparse(t, in("home/sparse"), 8<<20, 4<<20)
+	treetest.MakeSparse(t, in("home/sparse"), 8<<20, 4<<20)
 	must(t, os.Link(in("home/sparse"), in("data/sparse")))
-	makeTimes(t, from)
+	treetest.MakeTimes(t, from)
 
 	if warnings := restoreVolumes(t, from, to, "home", "work", "data"); len(warnings) > 0 {
 		t.Errorf("warnings %q, want none", warnings)

@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // What a person reads says what was refused, where, and what to do.
@@ -23,7 +25,7 @@ func TestMessages(t *testing.T) {
 		return err
 	}
 	full := t.TempDir()
-	write(t, filepath.Join(full, "kept"), "")
+	treetest.Write(t, filepath.Join(full, "kept"), "")
 	_, notEmpty := Restore(context.Background(), bytes.NewReader(nil), full, RestoreOptions{})
 	mounted := t.TempDir()
 	must(t, unix.Mount("none", subdir(t, mounted, "inside"), "tmpfs", 0, ""))
@@ -31,7 +33,7 @@ func TestMessages(t *testing.T) {
 	_, mount := Capture(context.Background(), mounted, &bytes.Buffer{}, CaptureOptions{})
 	_, missing := Capture(context.Background(), "/no/such/volume", &bytes.Buffer{}, CaptureOptions{})
 	must(t, os.Mkdir(filepath.Join(full, "volume"), 0o700))
-	write(t, filepath.Join(full, "volume/data"), "")
+	treetest.Write(t, filepath.Join(full, "volume/data"), "")
 	for want, got := range map[string]error{
 		`read archive at byte 512, entry "f": sizes disagree: a FIFO with 1 bytes of content`: restore(
 			tarOf(dirEntry("d"), raw{flag: '6', name: "f", body: "x"}), RestoreOptions{}),

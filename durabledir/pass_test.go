@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // quick are options under which a file rests as soon as the clock has ticked
@@ -70,25 +72,25 @@ func TestPassKeepsTheStateOfTheFreeze(t *testing.T) {
 	for _, at := range places(t) {
 		t.Run(at.name, func(t *testing.T) {
 			dir := subdir(t, at.dir, "volume")
-			makeTree(t, dir)
+			treetest.Make(t, dir)
 			in := func(name string) string { return filepath.Join(dir, name) }
-			write(t, in("swapped/one"), "first content")
-			write(t, in("swapped/two"), "other content")
+			treetest.Write(t, in("swapped/one"), "first content")
+			treetest.Write(t, in("swapped/two"), "other content")
 			pass := begin(t, dir, nil, quick(t))
 
-			write(t, in("plain.txt"), "changed before the freeze")
-			write(t, in("new/file"), "new")
+			treetest.Write(t, in("plain.txt"), "changed before the freeze")
+			treetest.Write(t, in("new/file"), "new")
 			must(t, os.Remove(in("block")))
 			must(t, os.Rename(in("a/b"), in("renamed")))
 			must(t, os.Chmod(in("large.bin"), 0o600))
 			must(t, os.Rename(in("swapped/one"), in("swapped/three")))
 			must(t, os.Rename(in("swapped/two"), in("swapped/one")))
 			must(t, os.Rename(in("swapped/three"), in("swapped/two")))
-			makeSparse(t, in("sparse/new"), 10<<20, 5<<20)
+			treetest.MakeSparse(t, in("sparse/new"), 10<<20, 5<<20)
 			settle(t, pass)
 			want, _ := capture(t, dir, CaptureOptions{})
 
-			write(t, in("plain.txt"), "changed after the freeze")
+			treetest.Write(t, in("plain.txt"), "changed after the freeze")
 			must(t, os.RemoveAll(in("names")))
 			must(t, os.Truncate(in("large.bin"), 10))
 			if !bytes.Equal(want, finish(t, pass)) {
@@ -103,7 +105,7 @@ func TestStoreThroughAMappingIsNotLost(t *testing.T) {
 		t.Run(at.name, func(t *testing.T) {
 			dir := subdir(t, at.dir, "volume")
 			name := filepath.Join(dir, "mapped")
-			write(t, name, strings.Repeat(".", 4096))
+			treetest.Write(t, name, strings.Repeat(".", 4096))
 			f, err := os.OpenFile(name, os.O_RDWR, 0)
 			must(t, err)
 			defer f.Close()
@@ -140,7 +142,7 @@ func TestStoreThroughAMappingIsNotLost(t *testing.T) {
 func TestFileThatDoesNotRestIsReadInTheFreeze(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "file")
-	write(t, name, "before")
+	treetest.Write(t, name, "before")
 	pass := begin(t, dir, nil, PassOptions{Spool: t.TempDir(), KeepIndex: true}) // the real restingTime
 	if len(pass.kept) > 0 {
 		t.Error("a file that was just written was taken for resting")
@@ -184,7 +186,7 @@ func TestIndexSavesReadingWhatDidNotChange(t *testing.T) {
 		}
 		t.Run(at.name, func(t *testing.T) {
 			dir := subdir(t, at.dir, "volume")
-			makeTree(t, dir)
+			treetest.Make(t, dir)
 			first := begin(t, dir, nil, quick(t))
 			old := finish(t, first)
 			data, err := first.Index().MarshalBinary()
@@ -192,7 +194,7 @@ func TestIndexSavesReadingWhatDidNotChange(t *testing.T) {
 			index := new(Index)
 			must(t, index.UnmarshalBinary(data))
 
-			write(t, filepath.Join(dir, "a/b/c/deep.txt"), "DEEP")
+			treetest.Write(t, filepath.Join(dir, "a/b/c/deep.txt"), "DEEP")
 			second := begin(t, dir, index, quick(t))
 			settle(t, second)
 			got := archive{previous: old}
@@ -225,13 +227,13 @@ func TestOtherContentOfSameSizeAndTimeIsNoticed(t *testing.T) {
 		t.Run(at.name, func(t *testing.T) {
 			dir := subdir(t, at.dir, "volume")
 			name := filepath.Join(dir, "file")
-			write(t, name, "one")
+			treetest.Write(t, name, "one")
 			when := time.Unix(1_500_000_000, 42)
 			must(t, os.Chtimes(name, when, when))
 			first := begin(t, dir, nil, quick(t))
 			old := finish(t, first)
 
-			write(t, name, "two")
+			treetest.Write(t, name, "two")
 			must(t, os.Chtimes(name, when, when))
 			second := begin(t, dir, first.Index(), quick(t))
 			if got := finish(t, second, old); !bytes.Contains(got, []byte("two")) {
@@ -243,7 +245,7 @@ func TestOtherContentOfSameSizeAndTimeIsNoticed(t *testing.T) {
 
 func TestIndexWithoutItsArchiveIsAnError(t *testing.T) {
 	dir := t.TempDir()
-	write(t, filepath.Join(dir, "file"), "x")
+	treetest.Write(t, filepath.Join(dir, "file"), "x")
 	first := begin(t, dir, nil, quick(t))
 	finish(t, first)
 	second := begin(t, dir, first.Index(), quick(t))
@@ -255,7 +257,7 @@ func TestIndexWithoutItsArchiveIsAnError(t *testing.T) {
 func TestDamagedIndexIsRefused(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 5 {
-		write(t, filepath.Join(dir, fmt.Sprint(i)), "x")
+		treetest.Write(t, filepath.Join(dir, fmt.Sprint(i)), "x")
 	}
 	must(t, os.Link(filepath.Join(dir, "1"), filepath.Join(dir, "link")))
 	pass := begin(t, dir, nil, quick(t))
@@ -277,10 +279,10 @@ func TestDamagedIndexIsRefused(t *testing.T) {
 func TestFrozenVolumeThatChangesIsAnError(t *testing.T) {
 	dir := t.TempDir()
 	name := filepath.Join(dir, "file")
-	write(t, name, "x")
+	treetest.Write(t, name, "x")
 	pass := begin(t, dir, nil, PassOptions{}) // no spool: Finish reads the volume
 	settle(t, pass)
-	write(t, name, "y")
+	treetest.Write(t, name, "y")
 	if _, err := pass.Finish(context.Background(), io.Discard); !isChanged(err) {
 		t.Errorf("error %v, want ErrChanged", err)
 	}

@@ -15,6 +15,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // restoreWith restores entries under a policy.
@@ -59,7 +61,7 @@ func TestSetuidPolicies(t *testing.T) {
 
 func TestAttributesForTheHostAreLeftOut(t *testing.T) {
 	xattr := func(name string) string { return rec("SCHILY.xattr."+name, "x") }
-	records := []string{xattr("trusted.overlay.opaque"), xattr("user.kept"), xattr("security.selinux"), rec("SCHILY.xattr.system.posix_acl_access", acl(7))}
+	records := []string{xattr("trusted.overlay.opaque"), xattr("user.kept"), xattr("security.selinux"), rec("SCHILY.xattr.system.posix_acl_access", treetest.ACL(7))}
 	entries := []raw{fileEntry("one", "", records...), fileEntry("two", "", records...)}
 	dir, report := restoreWith(t, RestoreOptions{}, entries...)
 	for _, name := range []string{"one", "two"} {
@@ -96,8 +98,8 @@ func TestOwnersAreIgnoredOnDemand(t *testing.T) {
 // A directory with a default ACL would hand it on to all that is made in it.
 func TestDefaultACLOfTheDirectoryIsNotInherited(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
-	write(t, filepath.Join(from, "d/file"), "x")
-	must(t, unix.Setxattr(to, "system.posix_acl_default", []byte(acl(99)), 0))
+	treetest.Write(t, filepath.Join(from, "d/file"), "x")
+	must(t, unix.Setxattr(to, "system.posix_acl_default", []byte(treetest.ACL(99)), 0))
 	archive, _ := capture(t, from, CaptureOptions{})
 	_, err := Restore(context.Background(), bytes.NewReader(archive), to, RestoreOptions{})
 	must(t, err)
@@ -121,9 +123,9 @@ func TestOrdinaryUser(t *testing.T) {
 	must(t, os.Mkdir(filepath.Join(dir, "to"), 0o700))
 	must(t, os.Chown(filepath.Join(dir, "to"), nobody, nobody))
 	from := filepath.Join(dir, "from")
-	write(t, filepath.Join(from, "of root/file"), "x") // cannot be opened without access time
-	write(t, filepath.Join(from, "locked/file"), "y")
-	makeSparse(t, filepath.Join(from, "sparse"), 1<<20, 512<<10)
+	treetest.Write(t, filepath.Join(from, "of root/file"), "x") // cannot be opened without access time
+	treetest.Write(t, filepath.Join(from, "locked/file"), "y")
+	treetest.MakeSparse(t, filepath.Join(from, "sparse"), 1<<20, 512<<10)
 	must(t, unix.Mkfifo(filepath.Join(from, "fifo"), 0o644))
 	must(t, os.Chown(filepath.Join(from, "locked"), nobody, nobody))
 	must(t, os.Chmod(filepath.Join(from, "locked"), 0o500)) // nothing can be added to it once it is restored

@@ -20,6 +20,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // Real programs over a captured and restored volume. Each test needs only what
@@ -73,11 +75,11 @@ func gitRepository(t *testing.T) {
 	from := t.TempDir()
 	run(t, from, "git", "init", "-q")
 	makeFiles(t, from, 300, 1<<20)
-	write(t, filepath.Join(from, "na\xc3\xafve \xff"), "x")
+	treetest.Write(t, filepath.Join(from, "na\xc3\xafve \xff"), "x")
 	run(t, from, "git", "add", "-A")
 	run(t, from, "git", "commit", "-q", "-m", "one")
-	write(t, filepath.Join(from, "package-0/module/file-1.py"), "changed")
-	write(t, filepath.Join(from, "untracked"), "x")
+	treetest.Write(t, filepath.Join(from, "package-0/module/file-1.py"), "changed")
+	treetest.Write(t, filepath.Join(from, "untracked"), "x")
 	want := run(t, from, "git", "status", "--porcelain")
 
 	to := move(t, from)
@@ -152,7 +154,7 @@ func pythonEnvironment(t *testing.T) {
 		t.Fatalf("site-packages are %q, want one", packages)
 	}
 	for i := range 20_000 {
-		write(t, filepath.Join(packages[0], fmt.Sprintf("package_%d/module_%d.py", i/100, i)), fmt.Sprintf("value = %d\n", i))
+		treetest.Write(t, filepath.Join(packages[0], fmt.Sprintf("package_%d/module_%d.py", i/100, i)), fmt.Sprintf("value = %d\n", i))
 	}
 	to := move(t, from)
 	const program = "import sys; from package_123 import module_12345 as m; print(m.value, sys.prefix)"

@@ -15,13 +15,15 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 func TestRestoreGivesBackWhatCaptureTook(t *testing.T) {
 	for _, at := range places(t) {
 		t.Run(at.name, func(t *testing.T) {
 			from, to := subdir(t, at.dir, "from"), subdir(t, at.dir, "to")
-			makeTree(t, from)
+			treetest.Make(t, from)
 			archive, captured := capture(t, from, CaptureOptions{})
 			if len(captured.Skipped)+len(captured.Warnings) > 0 {
 				t.Errorf("skipped %q, warnings %q; want none", captured.Skipped, captured.Warnings)
@@ -51,7 +53,7 @@ func TestOneTreeGivesTheSameBytesEverywhere(t *testing.T) {
 		from := subdir(t, at.dir, "from")
 		must(t, os.Chmod(from, 0o755))
 		syscall.Umask(old)
-		makeTree(t, from)
+		treetest.Make(t, from)
 		archive, _ := capture(t, from, CaptureOptions{Readers: 1 + 3*i})
 		if first == nil {
 			first = archive
@@ -65,7 +67,7 @@ func TestOneTreeGivesTheSameBytesEverywhere(t *testing.T) {
 // GNU tar is the independent reader: it must make the same tree of the archive.
 func TestTarRestoresTheSameTree(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
-	makeTree(t, from)
+	treetest.Make(t, from)
 	// GNU tar up to 1.35 loses empty values.
 	must(t, unix.Removexattr(filepath.Join(from, "plain.txt"), "user.empty"))
 	must(t, os.Chtimes(from, time.Time{}, time.Unix(1, 1)))
@@ -83,7 +85,7 @@ func TestTarRestoresTheSameTree(t *testing.T) {
 // GNU tar as the independent writer: a volume can be made by hand.
 func TestRestoreTakesWhatTarWrites(t *testing.T) {
 	from, to := t.TempDir(), t.TempDir()
-	makeTree(t, from)
+	treetest.Make(t, from)
 	// GNU tar loses empty values, and that two FIFOs are one.
 	must(t, unix.Removexattr(filepath.Join(from, "plain.txt"), "user.empty"))
 	must(t, os.Remove(filepath.Join(from, "same fifo")))

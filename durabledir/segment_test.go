@@ -10,6 +10,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // Where an archive is cut depends on nothing but the tree, also when parts of
@@ -17,9 +19,9 @@ import (
 func TestSegmentsDependOnTheTreeOnly(t *testing.T) {
 	dir := t.TempDir()
 	for i := range 2000 {
-		write(t, filepath.Join(dir, fmt.Sprintf("d%d/f%d", i%20, i)), fmt.Sprint(bytes.Repeat([]byte{byte(i)}, i)))
+		treetest.Write(t, filepath.Join(dir, fmt.Sprintf("d%d/f%d", i%20, i)), fmt.Sprint(bytes.Repeat([]byte{byte(i)}, i)))
 	}
-	write(t, filepath.Join(dir, "large"), string(make([]byte, maxSmall+1)))
+	treetest.Write(t, filepath.Join(dir, "large"), string(make([]byte, maxSmall+1)))
 	pass := begin(t, dir, nil, quick(t))
 	first := segments(t, pass, nil)
 	index := pass.Index()
@@ -28,7 +30,7 @@ func TestSegmentsDependOnTheTreeOnly(t *testing.T) {
 	}
 
 	must(t, os.Remove(filepath.Join(dir, "d7/f107")))
-	write(t, filepath.Join(dir, "d3/new"), "new")
+	treetest.Write(t, filepath.Join(dir, "d3/new"), "new")
 	reusing := segments(t, begin(t, dir, index, quick(t)), first.Bytes())
 	fresh := segments(t, begin(t, dir, nil, quick(t)), nil)
 	if !bytes.Equal(reusing.Bytes(), fresh.Bytes()) {

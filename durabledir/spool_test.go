@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 // A spool on the volume's own file system takes no room for large files where
@@ -21,7 +23,7 @@ func TestSpoolSharesBlocksWhereItCan(t *testing.T) {
 			dir, spool := subdir(t, at.dir, "volume"), subdir(t, at.dir, "spool")
 			content := bytes.Repeat([]byte("0123456789abcde\n"), size/16+1)[:size]
 			must(t, os.WriteFile(filepath.Join(dir, "large"), content, 0o600))
-			makeSparse(t, filepath.Join(dir, "sparse"), 64<<20, 0, 1<<20, 33<<20+4096)
+			treetest.MakeSparse(t, filepath.Join(dir, "sparse"), 64<<20, 0, 1<<20, 33<<20+4096)
 			opts := quick(t)
 			opts.Spool = spool
 
@@ -62,7 +64,7 @@ func TestSpoolOnAnotherFileSystem(t *testing.T) {
 	for _, at := range places(t) {
 		t.Run(at.name, func(t *testing.T) {
 			dir := t.TempDir()
-			makeTree(t, dir)
+			treetest.Make(t, dir)
 			opts := quick(t)
 			opts.Spool = subdir(t, at.dir, "spool")
 			pass := begin(t, dir, nil, opts)

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/containerd/errdefs"
+
+	"github.com/ateom/ateom/durabledir/treetest"
 )
 
 func TestPrepareMakesTheDirectoryAsDeclared(t *testing.T) {
@@ -61,7 +63,7 @@ func TestPrepareLeavesWhatExists(t *testing.T) {
 
 func TestPrepareRefusesAFileAndASymlink(t *testing.T) {
 	parent := t.TempDir()
-	write(t, filepath.Join(parent, "file"), "x")
+	treetest.Write(t, filepath.Join(parent, "file"), "x")
 	if err := os.Symlink(t.TempDir(), filepath.Join(parent, "link")); err != nil {
 		t.Fatal(err)
 	}
@@ -69,17 +71,6 @@ func TestPrepareRefusesAFileAndASymlink(t *testing.T) {
 		if err := Prepare(filepath.Join(parent, name), Declaration{Name: "v"}); !errors.Is(err, errdefs.ErrFailedPrecondition) {
 			t.Errorf("%s: error %v, want ErrFailedPrecondition", name, err)
 		}
-	}
-}
-
-// write makes a file and the directories above it.
-func write(t testing.TB, name, content string) {
-	t.Helper()
-	if err := os.MkdirAll(filepath.Dir(name), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(name, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -19,7 +19,10 @@ const longest = 400
 var (
 	generated  = regexp.MustCompile(`(?m)^// Code generated .* DO NOT EDIT\.$`)
 	unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b|\bt\.Sk` + `ip(Now|f)?\(`)
-	header     = []string{"Copyright The ateom Authors.", "SPDX-License-Identifier: Apache-2.0"}
+	// skips are the only lines that may leave a test out, by file: what is missing
+	// there is a part of the machine's kernel that nobody can install.
+	skips  = map[string]string{"durabledir/tree_test.go": `	t.Sk` + `ip("NOT TESTED: this kernel lacks " + what)`}
+	header = []string{"Copyright The ateom Authors.", "SPDX-License-Identifier: Apache-2.0"}
 )
 
 // wantsHeader reports whether a file of this name and content starts with the
@@ -68,7 +71,7 @@ func TestGoFilesAreFinishedAndShort(t *testing.T) {
 			t.Errorf("%s has %d lines: split it by concern (at most %d)", path, n, longest)
 		}
 		for i, line := range strings.Split(text, "\n") {
-			if found := unfinished.FindString(line); found != "" {
+			if found := unfinished.FindString(line); found != "" && line != skips[path] {
 				t.Errorf("%s:%d: %q: finish it, or file an issue", path, i+1, found)
 			}
 		}
