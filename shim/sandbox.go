@@ -146,7 +146,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		doomed:    map[artifacts.ID]bool{},
 		parents:   map[string]artifacts.ID{},
 
-		scratch:    roster.Dir(cfg.RunDir, namespace, id),
+		scratch:    rundir.Sandbox(cfg.RunDir, namespace, id),
 		volumesDir: volumes.Dir(cfg.StateDir, namespace, id),
 	}
 	s.machine = newMachine(s.noteState)

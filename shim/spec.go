@@ -14,6 +14,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/shim/annotation"
+	"github.com/ateom/ateom/shim/replace"
 	"github.com/ateom/ateom/shim/sandboxid"
 )
 
@@ -57,11 +58,7 @@ func writeSpec(bundle string, spec *specs.Spec) error {
 	if err != nil {
 		return fmt.Errorf("encode bundle: %w", err)
 	}
-	path := filepath.Join(bundle, "config.json")
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return fmt.Errorf("write bundle: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := replace.File(filepath.Join(bundle, "config.json"), b, 0o600); err != nil {
 		return fmt.Errorf("write bundle: %w", err)
 	}
 	return nil

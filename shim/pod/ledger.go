@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/replace"
 )
 
 // A Ledger remembers what has happened to one pod on this node. Kubelet makes
@@ -82,7 +83,7 @@ func (l *Ledger) Write() error {
 	if err != nil {
 		return fmt.Errorf("encode the pod's ledger: %w", err)
 	}
-	return replace(l.path, b)
+	return l.replace("", b)
 }
 
 // SetPaused remembers in which snapshot the pod sleeps, and survives a power
@@ -91,7 +92,7 @@ func (l *Ledger) Write() error {
 func (l *Ledger) SetPaused(id artifacts.ID) error {
 	l.Paused = id
 	if id != "" {
-		return replace(l.path+pausedSuffix, []byte(id))
+		return l.replace(pausedSuffix, []byte(id))
 	}
 	if err := os.Remove(l.path + pausedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("write the pod's ledger: %w", err)
@@ -99,30 +100,10 @@ func (l *Ledger) SetPaused(id artifacts.ID) error {
 	return nil
 }
 
-// replace writes a file whole or not at all, and durably.
-func replace(path string, b []byte) error {
-	f, err := os.OpenFile(path+".new", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("write the pod's ledger: %w", err)
-	}
-	_, err = f.Write(b)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err == nil {
-		err = syncDir(filepath.Dir(path))
-	}
-	if err != nil {
+// replace writes one of the ledger's files whole or not at all, and durably.
+func (l *Ledger) replace(suffix string, b []byte) error {
+	if err := replace.Durably(l.path+suffix, b, 0o600); err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)
 	}
 	return nil
-}
-
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/replace"
 )
 
 // fileName is the record's name in the bundle, and version what this package writes.
@@ -66,12 +67,7 @@ func Write(bundle string, r *Record) error {
 	if err != nil {
 		return fmt.Errorf("encode record: %w", err)
 	}
-	path := filepath.Join(bundle, fileName)
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, b, 0o600); err != nil {
-		return fmt.Errorf("write record: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := replace.File(filepath.Join(bundle, fileName), b, 0o600); err != nil {
 		return fmt.Errorf("write record: %w", err)
 	}
 	return nil

@@ -19,6 +19,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/replace"
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 // fileName is the entry's name in the directory, and version what this package writes.
@@ -43,11 +45,6 @@ type Entry struct {
 	Snapshot artifacts.ID `json:"snapshot,omitempty"`
 	// Alive says that the shim runs. List sets it; it is not in the file.
 	Alive bool `json:"-"`
-}
-
-// Dir is the volatile directory of a sandbox.
-func Dir(runDir, namespace, id string) string {
-	return filepath.Join(runDir, "sandboxes", namespace, id)
 }
 
 // A Place is one sandbox's on the list. Its methods may not be called at the
@@ -134,11 +131,7 @@ func (p *Place) Put(e Entry) error {
 	if err != nil {
 		return fmt.Errorf("encode roster entry: %w", err)
 	}
-	path := filepath.Join(p.dir, fileName)
-	if err := os.WriteFile(path+".new", b, 0o600); err != nil {
-		return fmt.Errorf("write roster entry: %w", err)
-	}
-	if err := os.Rename(path+".new", path); err != nil {
+	if err := replace.File(filepath.Join(p.dir, fileName), b, 0o600); err != nil {
 		return fmt.Errorf("write roster entry: %w", err)
 	}
 	return nil
@@ -150,7 +143,7 @@ func (p *Place) Leave() error { return p.lock.Close() }
 // List returns the entries of a node's sandboxes. One that cannot be read is
 // left out and told in the error; the others are returned all the same.
 func List(runDir string) ([]Entry, error) {
-	dirs, err := filepath.Glob(Dir(runDir, "*", "*"))
+	dirs, err := filepath.Glob(rundir.Sandbox(runDir, "*", "*"))
 	if err != nil {
 		return nil, fmt.Errorf("list sandboxes: %w", err)
 	}

@@ -11,12 +11,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 // take is Take of a sandbox on a test's node.
 func take(t *testing.T, runDir, id, state string) *Place {
 	t.Helper()
-	p, err := Take(Dir(runDir, "ns", id))
+	p, err := Take(rundir.Sandbox(runDir, "ns", id))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +38,7 @@ func TestListTellsTheLivingFromTheDead(t *testing.T) {
 	if err := take(t, run, "b", "running").Leave(); err != nil { // as the kernel does when a shim dies
 		t.Fatal(err)
 	}
-	if err := os.Mkdir(Dir(run, "ns", "c"), 0o700); err != nil { // about to be created
+	if err := os.Mkdir(rundir.Sandbox(run, "ns", "c"), 0o700); err != nil { // about to be created
 		t.Fatal(err)
 	}
 	entry := func(id, state string, alive bool) Entry {
@@ -71,7 +73,7 @@ func TestListGoesOnBesideADamagedEntry(t *testing.T) {
 	take(t, run, "good", "running")
 	for id, text := range map[string]string{"half": `{"vers`, "newer": `{"version":99}`, "none": `{}`} {
 		take(t, run, id, "running")
-		if err := os.WriteFile(filepath.Join(Dir(run, "ns", id), fileName), []byte(text), 0o600); err != nil {
+		if err := os.WriteFile(filepath.Join(rundir.Sandbox(run, "ns", id), fileName), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -80,7 +82,7 @@ func TestListGoesOnBesideADamagedEntry(t *testing.T) {
 		t.Errorf("List = %+v, want the good one", list)
 	}
 	for _, id := range []string{"half", "newer", "none"} {
-		if err == nil || !strings.Contains(err.Error(), Dir(run, "ns", id)) {
+		if err == nil || !strings.Contains(err.Error(), rundir.Sandbox(run, "ns", id)) {
 			t.Errorf("error %v does not name %s", err, id)
 		}
 	}

@@ -20,6 +20,11 @@ import (
 	"strings"
 )
 
+// Sandbox is the directory of a sandbox; with patterns for names, a pattern.
+func Sandbox(runDir, namespace, id string) string {
+	return filepath.Join(runDir, "sandboxes", namespace, id)
+}
+
 // Netns is where the network namespace is bound that the shim makes.
 func Netns(sandbox string) string { return filepath.Join(sandbox, "netns") }
 

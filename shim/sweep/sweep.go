@@ -78,7 +78,7 @@ func (s *sweeper) sandboxes() error {
 
 // names are the namespaces and ids of all sandboxes that have something here.
 func (s *sweeper) names() (all [][2]string) {
-	for _, pattern := range []string{roster.Dir(s.cfg.RunDir, "*", "*"), volumes.Dir(s.cfg.StateDir, "*", "*")} {
+	for _, pattern := range []string{rundir.Sandbox(s.cfg.RunDir, "*", "*"), volumes.Dir(s.cfg.StateDir, "*", "*")} {
 		dirs, _ := filepath.Glob(pattern) // fails for bad patterns alone
 		for _, dir := range dirs {
 			name := [2]string{filepath.Base(filepath.Dir(dir)), filepath.Base(dir)}
@@ -91,7 +91,7 @@ func (s *sweeper) names() (all [][2]string) {
 }
 
 func (s *sweeper) sandbox(namespace, id string) error {
-	scratch := roster.Dir(s.cfg.RunDir, namespace, id)
+	scratch := rundir.Sandbox(s.cfg.RunDir, namespace, id)
 	root := rundir.Runsc(s.cfg.RunDir, namespace, id)
 	lost := volumes.Dir(s.cfg.StateDir, namespace, id)
 	s.roots[root] = true

@@ -44,7 +44,7 @@ func must(t *testing.T, err error) {
 }
 
 func (n *node) root(id string) string    { return rundir.Runsc(n.cfg.RunDir, "ns", id) }
-func (n *node) scratch(id string) string { return roster.Dir(n.cfg.RunDir, "ns", id) }
+func (n *node) scratch(id string) string { return rundir.Sandbox(n.cfg.RunDir, "ns", id) }
 func (n *node) volumes(id string) string { return volumes.Dir(n.cfg.StateDir, "ns", id) }
 
 // sandbox makes all that a shim makes for a sandbox, and returns its place.

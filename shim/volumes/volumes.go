@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/replace"
 )
 
 // Dir returns the directory that holds the volumes of one sandbox.
@@ -42,15 +43,8 @@ const pausedName = ".paused"
 // NotePaused says that the volumes in dir belong to a snapshot from now on. It
 // is as durable as they are: syncing them syncs it too. Without a dir there are no volumes.
 func NotePaused(dir string, snapshot artifacts.ID) error {
-	path := filepath.Join(dir, pausedName)
-	err := os.WriteFile(path+".new", []byte(snapshot), 0o600)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = os.Rename(path+".new", path)
-	}
-	if err != nil {
+	err := replace.File(filepath.Join(dir, pausedName), []byte(snapshot), 0o600)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("note what the volumes belong to: %w", err)
 	}
 	return nil

@@ -13,12 +13,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
 	"github.com/ateom/ateom/shim/roster"
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 func TestSandboxesAreCountedByState(t *testing.T) {
 	run := t.TempDir()
 	for i, state := range []string{"running", "paused", "paused", "running", "created"} {
-		p, err := roster.Take(roster.Dir(run, "ns", fmt.Sprint(i)))
+		p, err := roster.Take(rundir.Sandbox(run, "ns", fmt.Sprint(i)))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -49,7 +50,7 @@ ateom_roster_unreadable 0
 	if err := testutil.CollectAndCompare(s, strings.NewReader(want)); err != nil {
 		t.Error(err)
 	}
-	if err := os.WriteFile(filepath.Join(roster.Dir(run, "ns", "0"), "state.json"), []byte("{"), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(rundir.Sandbox(run, "ns", "0"), "state.json"), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	want = strings.NewReplacer(`"running"} 1`, `"running"} 0`, "unreadable 0", "unreadable 1").Replace(want)

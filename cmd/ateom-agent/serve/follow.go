@@ -19,6 +19,7 @@ import (
 	"github.com/ateom/ateom/cmd/ateom-agent/metrics"
 	"github.com/ateom/ateom/cmd/ateom-agent/traces"
 	"github.com/ateom/ateom/shim/journal"
+	"github.com/ateom/ateom/shim/replace"
 )
 
 // lookEvery is between two looks at the journal that nobody asked for: spans
@@ -69,10 +70,7 @@ func (f *follower) look() {
 func (f *follower) save(p journal.Position) error {
 	b, err := json.Marshal(p)
 	if err == nil {
-		err = os.WriteFile(f.position+".new", b, 0o600)
-	}
-	if err == nil {
-		err = os.Rename(f.position+".new", f.position)
+		err = replace.File(f.position, b, 0o600)
 	}
 	if err != nil {
 		return fmt.Errorf("note how far the journal was counted: %w", err)
