@@ -20,9 +20,22 @@ import (
 // driver for file:// makes nothing durable and can show an empty object after
 // a power cut; this one writes beside, syncs, renames and syncs the directory.
 type fileStore struct {
-	root *os.Root
+	root tree
 	dir  string // root and prefix, for List
 	url  string
+}
+
+// A tree is what the store uses of an os.Root; a power cut can fall between
+// any two of its calls.
+type tree interface {
+	Open(name string) (*os.File, error)
+	OpenFile(name string, flag int, perm fs.FileMode) (*os.File, error)
+	Mkdir(name string, perm fs.FileMode) error
+	Link(from, to string) error
+	Rename(from, to string) error
+	Remove(name string) error
+	Stat(name string) (fs.FileInfo, error)
+	Close() error
 }
 
 // tempPrefix begins the names of objects that are not complete. No key has a

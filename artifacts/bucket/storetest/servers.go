@@ -59,9 +59,11 @@ func S3URL(bucket, address string) string {
 // in it. It sets the test's STORAGE_EMULATOR_HOST.
 func GCS(t testing.TB) (url, address string) {
 	t.Helper()
+	// In memory it takes time in the square of the number of its objects.
+	root := t.TempDir()
 	address = start(t, "fake-gcs-server", func(address string) []string {
 		host, port, _ := strings.Cut(address, ":")
-		return []string{"-scheme", "http", "-host", host, "-port", port, "-backend", "memory", "-log-level", "error",
+		return []string{"-scheme", "http", "-host", host, "-port", port, "-backend", "filesystem", "-filesystem-root", root, "-log-level", "error",
 			"-external-url", "http://" + address, "-public-host", address}
 	})
 	setenv(t, "STORAGE_EMULATOR_HOST", address)
