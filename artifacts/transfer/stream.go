@@ -22,9 +22,12 @@ const (
 	streamSpans  = 8
 	maxSpanPlain = 4 << 20
 	maxStreamed  = 2 << 20
+	// firstGlance is how much plain data the first request of a reader asks for
+	// that may not want the next; each that follows asks for twice as much.
+	firstGlance = 256 << 10
 	// skipAhead is how far a Seek goes forward by reading rather than by
 	// giving up what is on its way.
-	skipAhead = 1 << 20
+	skipAhead = 64 << 10
 )
 
 // A Stream reads a part of encoding Chunks in its order, several requests
@@ -35,6 +38,7 @@ type Stream struct {
 	store  bucket.Store
 	recipe *artifacts.Recipe
 	cache  *cache.Set // nil for none
+	glance bool
 
 	offset int64 // of the next byte
 	buf    []byte
@@ -43,9 +47,16 @@ type Stream struct {
 	ahead  *readAhead
 }
 
-// NewStream returns a stream of a located recipe. The caller closes it.
+// NewStream returns a stream of a located recipe, for who reads all of it. The
+// caller closes it.
 func NewStream(ctx context.Context, s bucket.Store, r *artifacts.Recipe) *Stream {
 	return &Stream{ctx: ctx, store: s, recipe: r}
+}
+
+// NewGlance returns a stream for who passes over most of it with Seek: it
+// reads the more ahead the longer it is read without one. The caller closes it.
+func NewGlance(ctx context.Context, s bucket.Store, r *artifacts.Recipe) *Stream {
+	return &Stream{ctx: ctx, store: s, recipe: r, glance: true}
 }
 
 // Read implements io.Reader.
@@ -135,7 +146,8 @@ type readAhead struct {
 	cancel  context.CancelFunc
 	workers sync.WaitGroup
 	spans   chan *fetchedSpan // in order
-	free    chan struct{}     // one for each span that may be on its way
+	free    chan struct{}     // has one for each span that is on its way
+	held    int               // of those, how many stand for none, so that little is read ahead
 	open    *fetchedSpan
 	err     error // of all that follows
 }
@@ -161,9 +173,16 @@ var errAbsent = errors.New("read chunk: there are no more")
 func startReadAhead(ctx context.Context, s *Stream, first int) *readAhead {
 	ctx, cancel := context.WithCancel(ctx)
 	a := &readAhead{cancel: cancel, spans: make(chan *fetchedSpan, streamSpans), free: make(chan struct{}, streamSpans)}
+	size := maxSpanPlain
+	if s.glance {
+		size = firstGlance
+		for ; a.held < streamSpans-1; a.held++ {
+			a.free <- struct{}{}
+		}
+	}
 	a.workers.Go(func() {
 		defer close(a.spans)
-		for plan, sp := range orderedSpans(s.recipe, first) {
+		for plan, sp := range orderedSpans(s.recipe, first, size) {
 			select {
 			case a.free <- struct{}{}:
 			case <-ctx.Done():
@@ -197,6 +216,10 @@ func (a *readAhead) chunk(length int) ([]byte, error) {
 func (a *readAhead) advance() {
 	if a.open != nil {
 		<-a.free
+		if a.held > 0 {
+			<-a.free
+			a.held--
+		}
 	}
 	f, ok := <-a.spans
 	if !ok {
@@ -214,7 +237,8 @@ func (a *readAhead) stop() {
 
 // orderedSpans yields the spans that hold the stored chunks from first on, in
 // the order of the part; each with a plan of its own, which is no longer than it.
-func orderedSpans(r *artifacts.Recipe, first int) func(yield func(*plan, span) bool) {
+// The first has up to size bytes of plain data, those that follow twice as much each.
+func orderedSpans(r *artifacts.Recipe, first, size int) func(yield func(*plan, span) bool) {
 	return func(yield func(*plan, span) bool) {
 		var order []int32
 		var sp span
@@ -226,6 +250,7 @@ func orderedSpans(r *artifacts.Recipe, first int) func(yield func(*plan, span) b
 			sp.last = len(order)
 			ok := yield(&plan{recipe: r, order: order}, sp)
 			order, plain = nil, 0
+			size = min(2*size, maxSpanPlain)
 			return ok
 		}
 		for i := first; i < r.Len(); i++ {
@@ -236,7 +261,7 @@ func orderedSpans(r *artifacts.Recipe, first int) func(yield func(*plan, span) b
 			l := r.Location(i)
 			end := l.Offset + l.StoredLength
 			if len(order) > 0 && (l.Pack.Digest != sp.pack.Digest || l.Offset < sp.end || l.Offset > sp.end+maxGap ||
-				end-sp.start > maxStreamed || plain+int(c.Length) > maxSpanPlain) && !flush() {
+				end-sp.start > maxStreamed || plain+int(c.Length) > size) && !flush() {
 				return
 			}
 			if len(order) == 0 {

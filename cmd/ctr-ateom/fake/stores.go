@@ -71,6 +71,35 @@ func FillStores(ctx context.Context, bucketDir, stateDir, scratch string) (Snaps
 	return Made, nil
 }
 
+// BigID is the snapshot that FillBig makes. Its time is in the id.
+const BigID artifacts.ID = "01jd0000040000000000000000"
+
+// FillBig puts a Data snapshot into a store: its one DurableDir, "big", has
+// eight files of 9 MiB of noise and, behind them in the archive, small/notes. It
+// is too large for one plain object. scratch is a directory for its own use.
+func FillBig(ctx context.Context, store bucket.Store, scratch string) error {
+	volume := filepath.Join(scratch, "big")
+	if err := os.MkdirAll(filepath.Join(volume, "small"), 0o755); err != nil {
+		return err
+	}
+	noise := rand.NewChaCha8([32]byte{1})
+	for i := range 8 {
+		content := make([]byte, 9<<20)
+		noise.Read(content)
+		if err := os.WriteFile(filepath.Join(volume, fmt.Sprintf("noise-%d", i)), content, 0o644); err != nil {
+			return err
+		}
+	}
+	if err := os.WriteFile(filepath.Join(volume, "small", "notes"), []byte("call home\n"), 0o644); err != nil {
+		return err
+	}
+	drafts, err := local.Open(filepath.Join(scratch, "drafts"))
+	if err != nil {
+		return err
+	}
+	return commit(ctx, store, drafts, manifest(BigID, artifacts.Data, ""), []job.Volume{{Name: "big", Path: volume}})
+}
+
 // firstFiles makes the DurableDir as the Full snapshot has it.
 func firstFiles(dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, "notes"), 0o755); err != nil {

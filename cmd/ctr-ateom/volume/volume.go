@@ -109,7 +109,7 @@ func openChunks(ctx context.Context, s bucket.Store, p artifacts.Part) (io.ReadC
 	if err != nil {
 		return nil, err
 	}
-	return transfer.NewStream(ctx, s, recipe), nil
+	return transfer.NewGlance(ctx, s, recipe), nil
 }
 
 // Walk calls visit for every entry of the volume in the order of the archive.
