@@ -264,6 +264,9 @@ func (s *sandbox) createContainer(ctx context.Context, c *container) (pid int, e
 // attach has create make the container, with its streams or its terminal.
 func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.CreateOpts) (pid int, err error)) (pid int, err error) {
 	opts := runsc.CreateOpts{}
+	if err := runsc.ClearFilestore(c.rootfs, s.id); err != nil {
+		return 0, err
+	}
 	if c.isRoot(s) {
 		opts.IO = c.io()
 		if _, err := s.madeBy(ctx); err != nil {
