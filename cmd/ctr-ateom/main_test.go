@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/ateom/ateom/artifacts/bucket"
 	"github.com/ateom/ateom/cmd/ctr-ateom/app"
 	"github.com/ateom/ateom/cmd/ctr-ateom/fake"
 )
@@ -31,7 +33,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:   "testdata/script",
 		Setup: setup,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip},
+		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "flip": flip, "big": big},
 	})
 }
 
@@ -118,12 +120,35 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
-// flip flips one bit in the middle of a file: flip FILE.
+// big puts a snapshot with a large volume into the bucket, and its id into $BIG: big.
+func big(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 0 {
+		ts.Fatalf("usage: big")
+	}
+	store, err := bucket.Open(context.Background(), ts.Getenv("BUCKET"))
+	ts.Check(err)
+	defer store.Close()
+	ts.Check(fake.FillBig(context.Background(), store, ts.MkAbs("big-scratch")))
+	ts.Setenv("BIG", string(fake.BigID))
+}
+
+// flip flips one bit in the middle of a file, or of the largest below a
+// directory: flip PATH.
 func flip(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
-		ts.Fatalf("usage: flip FILE")
+		ts.Fatalf("usage: flip PATH")
 	}
-	path := ts.MkAbs(args[0])
+	path, size := "", int64(-1)
+	ts.Check(filepath.WalkDir(ts.MkAbs(args[0]), func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil && info.Size() > size {
+			path, size = name, info.Size()
+		}
+		return err
+	}))
 	data, err := os.ReadFile(path)
 	ts.Check(err)
 	data[len(data)/2] ^= 1
