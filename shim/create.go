@@ -269,6 +269,7 @@ func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.Cr
 	}
 	if c.isRoot(s) {
 		opts.IO = c.io()
+		s.countOOMKills()
 		if _, err := s.madeBy(ctx); err != nil {
 			return 0, err
 		}

@@ -84,6 +84,8 @@ type sandbox struct {
 	mu         sync.Mutex
 	containers []*container // in the order of creation; the root one first
 	life       *life
+	// oomKills is what the next life begins with.
+	oomKills uint64
 	// interrupt ends the verb under way.
 	interrupt context.CancelCauseFunc
 	// overruling are the causes of what wins over every verb and is under way.
@@ -126,6 +128,9 @@ type life struct {
 	ctx context.Context
 	end context.CancelFunc
 	pid int // of the sandbox process
+	// oomKills is what the kernel had counted in the sandbox's cgroup before: a
+	// pod's outlives its sandboxes.
+	oomKills uint64
 }
 
 // newSandbox prepares the sandbox whose root container is id.
@@ -189,9 +194,9 @@ func sweepNode(cfg *config.Config, store *local.Store) {
 // newLife starts a new life with the given sandbox process; an older one ends.
 func (s *sandbox) newLife(pid int) *life {
 	ctx, cancel := context.WithCancel(context.Background())
-	l := &life{ctx: ctx, end: cancel, pid: pid}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	l := &life{ctx: ctx, end: cancel, pid: pid, oomKills: s.oomKills}
 	if s.life != nil {
 		s.life.end()
 	}

@@ -49,13 +49,22 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 		log.L.WithError(errors.Join(err, waitErr)).WithField("container", c.id).Warn("sandbox ended without a word")
 		return killedStatus
 	}
-	if status == killedStatus && cgroup.OOMKilled(sb.cgroup) {
+	if status == killedStatus && cgroup.OOMKills(sb.cgroup) > l.oomKills {
 		s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
 	}
 	if !c.isRoot(sb) {
 		return killedStatus // it died with its sandbox, whatever that died of
 	}
 	return status
+}
+
+// countOOMKills notes the kills that the next life has nothing to do with, before
+// its sandbox is made.
+func (s *sandbox) countOOMKills() {
+	n := cgroup.OOMKills(s.cgroup)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.oomKills = n
 }
 
 // exited reports the end of a container's first process.

@@ -65,6 +65,16 @@ func CgroupMemory(name string, path ...string) (int64, error) {
 	return readNumber(found[0])
 }
 
+// LimitCgroup limits the memory of a cgroup that MakeCgroup has returned, in
+// bytes: runsc takes one that is there as it is.
+func LimitCgroup(cgroup string, bytes int64) error {
+	path := filepath.Join(cgroupRoot, cgroup, "memory.max")
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory")); err == nil {
+		path = filepath.Join(cgroupRoot, "memory", cgroup, "memory.limit_in_bytes")
+	}
+	return os.WriteFile(path, strconv.AppendInt(nil, bytes, 10), 0o644)
+}
+
 // memoryFile reads a number from the task's memory cgroup, of version 1 or 2.
 func (task *Task) memoryFile(t testing.TB, v1, v2 string) int64 {
 	t.Helper()

@@ -130,3 +130,37 @@ func TestWantOfMemoryIsTold(t *testing.T) {
 		t.Errorf("events (-want +got):\n%s", diff)
 	}
 }
+
+// A pod's cgroup outlives the containers in it, with the count of those that
+// were killed for want of memory.
+func TestWantOfMemoryIsToldOfTheContainerThatHadIt(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	cgroup, err := harness.MakeCgroup("kept")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := harness.LimitCgroup(cgroup, 128<<20); err != nil {
+		t.Fatal(err)
+	}
+	r := record(t, n)
+	container := harness.Container{
+		Args: []string{"sh", "-c", "tail /dev/zero"},
+		Opts: []oci.SpecOpts{oci.WithCgroup("/" + cgroup)},
+	}
+	first := n.Create(t, container)
+	first.RunToEnd(t)
+	if diff := cmp.Diff([]string{"create", "start", "oom", "exit"}, r.until(t, first.ID, "exit")); diff != "" {
+		t.Errorf("events of the first container (-want +got):\n%s", diff)
+	}
+	first.Remove(t)
+
+	container.Args = []string{"sleep", "1000"}
+	second := n.Run(t, container)
+	if err := syscall.Kill(int(second.Pid()), syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"create", "start", "exit"}, r.until(t, second.ID, "exit")); diff != "" {
+		t.Errorf("events of a container that somebody has killed (-want +got):\n%s", diff)
+	}
+}

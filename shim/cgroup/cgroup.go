@@ -59,13 +59,13 @@ func fsPath(path string) string {
 	return filepath.Join(dir, slice, parts[1]+"-"+parts[2]+".scope")
 }
 
-// OOMKilled says whether the kernel has killed a process of the cgroup for
-// want of memory. A cgroup that cannot be read has not.
-func OOMKilled(path string) bool { return system.oomKilled(path) }
+// OOMKills says how many processes of the cgroup the kernel has killed for want
+// of memory since the cgroup was made; none if it cannot be read.
+func OOMKills(path string) uint64 { return system.oomKills(path) }
 
-func (t tree) oomKilled(path string) bool {
+func (t tree) oomKills(path string) uint64 {
 	if path == "" {
-		return false
+		return 0
 	}
 	file := "memory.oom_control"
 	if t.unified() {
@@ -73,14 +73,14 @@ func (t tree) oomKilled(path string) bool {
 	}
 	f, err := os.Open(filepath.Join(t.memoryDir(path), file))
 	if err != nil {
-		return false
+		return 0
 	}
 	defer f.Close()
 	for s := bufio.NewScanner(f); s.Scan(); {
 		key, value, _ := strings.Cut(s.Text(), " ")
 		if n, err := strconv.ParseUint(value, 10, 64); key == "oom_kill" && err == nil {
-			return n > 0
+			return n
 		}
 	}
-	return false
+	return 0
 }

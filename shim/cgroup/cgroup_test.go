@@ -45,7 +45,7 @@ func newTree(t *testing.T, files map[string]string) tree {
 	return tree(dir)
 }
 
-func TestOOMKilled(t *testing.T) {
+func TestOOMKills(t *testing.T) {
 	v1 := newTree(t, map[string]string{
 		"memory/killed/memory.oom_control": "oom_kill_disable 0\nunder_oom 0\noom_kill 1\n",
 		"memory/fine/memory.oom_control":   "oom_kill_disable 0\nunder_oom 0\noom_kill 0\n",
@@ -63,21 +63,21 @@ func TestOOMKilled(t *testing.T) {
 		name string
 		tree tree
 		path string
-		want bool
+		want uint64
 	}{
-		{"v1", v1, "/killed", true},
-		{"v1, none", v1, "/fine", false},
-		{"v1, kernel that does not count", v1, "/old", false},
-		{"v1, missing", v1, "/nope", false},
-		{"v2", v2, "/killed", true},
-		{"v2, none", v2, "/fine", false},
-		{"v2, not a number", v2, "/odd", false},
-		{"v2, missing", v2, "/nope", false},
-		{"no cgroup at all", v2, "", false},
+		{"v1", v1, "/killed", 1},
+		{"v1, none", v1, "/fine", 0},
+		{"v1, kernel that does not count", v1, "/old", 0},
+		{"v1, missing", v1, "/nope", 0},
+		{"v2", v2, "/killed", 2},
+		{"v2, none", v2, "/fine", 0},
+		{"v2, not a number", v2, "/odd", 0},
+		{"v2, missing", v2, "/nope", 0},
+		{"no cgroup at all", v2, "", 0},
 	}
 	for _, tt := range tests {
-		if got := tt.tree.oomKilled(tt.path); got != tt.want {
-			t.Errorf("%s: OOMKilled = %v, want %v", tt.name, got, tt.want)
+		if got := tt.tree.oomKills(tt.path); got != tt.want {
+			t.Errorf("%s: OOMKills = %d, want %d", tt.name, got, tt.want)
 		}
 	}
 }
