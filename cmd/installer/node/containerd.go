@@ -59,6 +59,25 @@ func dropIn(root, main string, shim string) ([]byte, error) {
 	return append([]byte("# Written by ateom's installer, which replaces it.\n"), b...), nil
 }
 
+// dirOf is the directory on the node that a drop-in takes the shim's binary from,
+// "" if it is none of ours.
+func dirOf(root, dropIn string) string {
+	config, err := readTOML(filepath.Join(root, dropIn))
+	if err != nil {
+		return "" // somebody else's
+	}
+	for _, name := range []string{criPlugin3, criPlugin2} {
+		at := config
+		for _, key := range []string{"plugins", name, "containerd", "runtimes", handler} {
+			at, _ = at[key].(table)
+		}
+		if shim, _ := at["runtime_path"].(string); filepath.Base(shim) == shimName {
+			return filepath.Dir(filepath.Dir(shim))
+		}
+	}
+	return ""
+}
+
 // versionOf is the version that a configuration says it has; 1 is what a file
 // without one has, which containerd 1.x reads as 2 for plugins' full names.
 func versionOf(config table) int64 {

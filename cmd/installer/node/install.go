@@ -22,6 +22,7 @@ const (
 
 	journalName = "journal.json"
 	dropInName  = "ateom.toml"
+	shimName    = "containerd-shim-ateom-v1"
 )
 
 // Options say what is installed, and where.
@@ -46,15 +47,24 @@ type Options struct {
 
 func (o *Options) logf(format string, args ...any) { fmt.Fprintf(o.Log, format+"\n", args...) }
 
-func (o *Options) journal() (*journal, error) {
-	return openJournal(o.Root, filepath.Join(o.Dir, journalName))
+// journal opens the journal of the installation in dir on the node.
+func (o *Options) journal(dir string) (*journal, error) {
+	return openJournal(o.Root, filepath.Join(dir, journalName))
+}
+
+// dropInPath is where our addition to containerd's configuration goes.
+func (o *Options) dropInPath() string {
+	if o.DropIn != "" {
+		return o.DropIn
+	}
+	return filepath.Join(filepath.Dir(o.Containerd), "conf.d", dropInName)
 }
 
 // Install makes the node one that runs the runtime; what is there already in
 // that form is left alone. If containerd does not come up with its new
 // configuration, everything is as before when Install returns.
 func Install(ctx context.Context, o Options) error {
-	j, err := o.journal()
+	j, err := o.journal(o.Dir)
 	if err != nil {
 		return err
 	}
@@ -106,11 +116,8 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 			o.logf("wrote %s", ConfigPath)
 		}
 	}
-	path := o.DropIn
-	if path == "" {
-		path = filepath.Join(filepath.Dir(o.Containerd), "conf.d", dropInName)
-	}
-	text, err := dropIn(o.Root, o.Containerd, filepath.Join(bin, "containerd-shim-ateom-v1"))
+	path := o.dropInPath()
+	text, err := dropIn(o.Root, o.Containerd, filepath.Join(bin, shimName))
 	if err != nil {
 		return false, err
 	}
@@ -163,23 +170,4 @@ func (o *Options) copyPrograms(j *journal, to string) error {
 		}
 		return err
 	})
-}
-
-// Uninstall makes the node what it was before the first Install. Files that
-// somebody has changed since stay, and are named in the error.
-func Uninstall(ctx context.Context, o Options) error {
-	j, err := o.journal()
-	if err != nil {
-		return err
-	}
-	if len(j.Entries) == 0 {
-		o.logf("nothing is installed")
-		return nil
-	}
-	kept, err := j.undo()
-	err = errors.Join(err, o.Restart(ctx))
-	if len(kept) > 0 {
-		err = errors.Join(err, fmt.Errorf("uninstall: these were changed by somebody else and are still there: %q", kept))
-	}
-	return err
 }

@@ -181,25 +181,6 @@ func TestARestartThatAnInstallerDiedBeforeIsMadeUpFor(t *testing.T) {
 	}
 }
 
-func TestUninstallKeepsWhatSomebodyElseHasChanged(t *testing.T) {
-	o, _ := newNode(t, config3)
-	if err := Install(t.Context(), o); err != nil {
-		t.Fatal(err)
-	}
-	write(t, filepath.Join(o.Root, ConfigPath), "mine now")
-	write(t, filepath.Join(o.Root, "opt/ateom/bin/notes"), "mine too")
-	if err := Uninstall(t.Context(), o); err == nil || !strings.Contains(err.Error(), ConfigPath) {
-		t.Errorf("Uninstall = %v", err)
-	}
-	after := tree(t, o.Root)
-	if !strings.HasSuffix(after["etc/ateom/config.toml"], "mine now") || !strings.HasSuffix(after["opt/ateom/bin/notes"], "mine too") {
-		t.Errorf("what is left: %v", after)
-	}
-	if after["etc/containerd/conf.d/ateom.toml"] != "" {
-		t.Error("the drop-in is left")
-	}
-}
-
 func TestDropInOfContainerd1RepeatsTheSectionInForce(t *testing.T) {
 	root := t.TempDir()
 	write(t, filepath.Join(root, "etc/containerd/config.toml"), config2)

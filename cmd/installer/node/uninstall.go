@@ -1,0 +1,60 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Uninstall makes the node what it was before the first Install. Files that
+// somebody has changed since stay, and are named in the error.
+func Uninstall(ctx context.Context, o Options) error {
+	j, err := o.installed()
+	if err != nil {
+		return err
+	}
+	if j == nil {
+		o.logf("nothing is installed in %s, and %s names no other place; if it was installed with another --dir, --containerd-config or --drop-in, uninstall with the same",
+			o.Dir, o.dropInPath())
+		return nil
+	}
+	var kept []string
+	for j != nil && err == nil {
+		var others []string
+		others, err = j.undo()
+		kept = append(kept, others...)
+		if err == nil {
+			j, err = o.installed()
+		}
+	}
+	err = errors.Join(err, o.Restart(ctx))
+	if len(kept) > 0 {
+		err = errors.Join(err, fmt.Errorf("uninstall: these were changed by somebody else and are still there: %q", kept))
+	}
+	return err
+}
+
+// installed returns the journal of what is to be undone next, nil if there is
+// none: first of the installation that containerd uses, wherever that lies; it
+// may have been made over another one.
+func (o *Options) installed() (*journal, error) {
+	for _, dir := range []string{dirOf(o.Root, o.dropInPath()), o.Dir} {
+		if dir == "" {
+			continue
+		}
+		j, err := o.journal(dir)
+		if err != nil {
+			return nil, err
+		}
+		if len(j.Entries) > 0 {
+			if dir != o.Dir {
+				o.logf("the installation is in %s", dir)
+			}
+			return j, nil
+		}
+	}
+	return nil, nil
+}
