@@ -23,20 +23,19 @@ const copiesInFlight = 4
 
 // Copy puts a snapshot of one store into another, its objects unchanged. Every
 // object is compared with its name or the manifest on the way; the manifest
-// comes last. scratch is a directory for volumes on their way. p counts the
-// bytes as they are stored. The error is ErrAlreadyExists if to has the snapshot.
-func Copy(ctx context.Context, from, to bucket.Store, id artifacts.ID, scratch string, p *Meter) (*artifacts.Manifest, error) {
+// comes last. p counts the bytes as they are stored. The error is ErrAlreadyExists if to has the snapshot.
+func Copy(ctx context.Context, from, to bucket.Store, id artifacts.ID, p *Meter) (*artifacts.Manifest, error) {
 	m, err := Get(ctx, from, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := copySnapshot(ctx, from, to, m, scratch, p); err != nil {
+	if err := copySnapshot(ctx, from, to, m, p); err != nil {
 		return nil, fmt.Errorf("copy snapshot %s to store %s: %w", id, to, err)
 	}
 	return m, nil
 }
 
-func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manifest, scratch string, p *Meter) error {
+func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manifest, p *Meter) error {
 	started := time.Now()
 	key := artifacts.ManifestKey(m.ID)
 	if _, err := to.Stat(ctx, key); !errors.Is(err, errdefs.ErrNotFound) {
@@ -52,7 +51,7 @@ func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manif
 		if part.Encoding == artifacts.Chunks {
 			err = copyChunked(ctx, from, to, part, copied, p)
 		} else {
-			err = copyVolume(ctx, from, to, m.ID, part, scratch, p)
+			err = copyVolume(ctx, from, to, m.ID, part, p)
 		}
 		if err != nil {
 			return fmt.Errorf("part %q: %w", part.Name, err)
@@ -109,14 +108,17 @@ func copyPack(ctx context.Context, from, to bucket.Store, pk artifacts.Pack) err
 
 // copyVolume copies a volume's object through a file, since a store wants to
 // know the size of what it is given, and to read it more than once.
-func copyVolume(ctx context.Context, from, to bucket.Store, id artifacts.ID, part artifacts.Part, scratch string, p *Meter) error {
+func copyVolume(ctx context.Context, from, to bucket.Store, id artifacts.ID, part artifacts.Part, p *Meter) error {
 	p.grow(part.StoredSize)
-	f, err := os.CreateTemp(scratch, "copy-")
+	f, err := os.CreateTemp("", "ateom-copy-")
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	defer os.Remove(f.Name())
+	// A killed process leaves nothing.
+	if err := os.Remove(f.Name()); err != nil {
+		return err
+	}
 	a, err := openArchiveTee(ctx, from, id, part, f)
 	if err != nil {
 		return err

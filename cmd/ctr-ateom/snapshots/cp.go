@@ -5,7 +5,6 @@ package snapshots
 
 import (
 	"fmt"
-	"os"
 
 	"github.com/containerd/errdefs"
 	"github.com/urfave/cli/v2"
@@ -90,13 +89,8 @@ func copyAll(c *cli.Context, sources []source, to *node.BucketStore) error {
 
 // copyOne copies one snapshot, with a progress bar on a terminal.
 func copyOne(c *cli.Context, s source, to *node.BucketStore) (bytes int64, err error) {
-	scratch, err := os.MkdirTemp("", "ctr-ateom-cp-")
-	if err != nil {
-		return 0, fmt.Errorf("copy snapshots: %w", err)
-	}
-	defer os.RemoveAll(scratch)
 	err = watched(string(s.manifest.ID), func(p *transfer.Meter) error {
-		_, err := transfer.Copy(c.Context, s.store.Store, to.Store, s.manifest.ID, scratch, p)
+		_, err := transfer.Copy(c.Context, s.store.Store, to.Store, s.manifest.ID, p)
 		_, bytes, _ = p.Read()
 		return err
 	})
