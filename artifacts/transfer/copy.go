@@ -46,10 +46,11 @@ func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manif
 	}
 	p.begin("copy")
 	copied := map[artifacts.Digest]bool{}
+	sender := &packSender{store: to}
 	for _, part := range m.Parts {
 		var err error
 		if part.Encoding == artifacts.Chunks {
-			err = copyChunked(ctx, from, to, part, copied, p)
+			err = copyChunked(ctx, from, sender, part, copied, p)
 		} else {
 			err = copyVolume(ctx, from, to, m.ID, part, p)
 		}
@@ -68,7 +69,7 @@ func copySnapshot(ctx context.Context, from, to bucket.Store, m *artifacts.Manif
 }
 
 // copyChunked copies a part's packs and then its recipe.
-func copyChunked(ctx context.Context, from, to bucket.Store, part artifacts.Part, copied map[artifacts.Digest]bool, p *Meter) error {
+func copyChunked(ctx context.Context, from bucket.Store, to *packSender, part artifacts.Part, copied map[artifacts.Digest]bool, p *Meter) error {
 	data, recipe, err := getRecipe(ctx, from, part)
 	if err != nil {
 		return err
@@ -91,10 +92,13 @@ func copyChunked(ctx context.Context, from, to bucket.Store, part artifacts.Part
 		return err
 	}
 	p.add(int64(len(data)))
-	return to.Put(ctx, artifacts.RecipeKey(part.StoredDigest), bytes.NewReader(data), int64(len(data)))
+	return to.store.Put(ctx, artifacts.RecipeKey(part.StoredDigest), bytes.NewReader(data), int64(len(data)))
 }
 
-func copyPack(ctx context.Context, from, to bucket.Store, pk artifacts.Pack) error {
+func copyPack(ctx context.Context, from bucket.Store, to *packSender, pk artifacts.Pack) error {
+	if to.isThere(ctx, pk, int64(pk.Size)) {
+		return nil
+	}
 	key := artifacts.PackKey(pk.Digest)
 	data, err := bucket.ReadAll(ctx, from, key, int64(pk.Size))
 	if err != nil {
@@ -103,7 +107,7 @@ func copyPack(ctx context.Context, from, to bucket.Store, pk artifacts.Pack) err
 	if digestOf(data) != pk.Digest {
 		return fmt.Errorf("object %s in store %s: its bytes are not those that its name says: %w", key, from, errdefs.ErrDataLoss)
 	}
-	return to.Put(ctx, key, bytes.NewReader(data), int64(len(data)))
+	return to.store.Put(ctx, key, bytes.NewReader(data), int64(len(data)))
 }
 
 // copyVolume copies a volume's object through a file, since a store wants to

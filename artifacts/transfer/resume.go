@@ -38,14 +38,22 @@ const (
 
 // send puts one pack into the store, unless it is there.
 func (s *packSender) send(ctx context.Context, name artifacts.Pack, data []byte) error {
-	key := artifacts.PackKey(name.Digest)
-	if s.misses.Load() < maxMisses {
-		info, err := s.store.Stat(ctx, key)
-		if err == nil && info.Size == int64(len(data)) && time.Since(info.ModTime) < maxResumeAge {
-			s.misses.Store(0)
-			return nil
-		}
-		s.misses.Add(1) // an error shows again when the pack is sent
+	if s.isThere(ctx, name, int64(len(data))) {
+		return nil
 	}
-	return s.store.Put(ctx, key, bytes.NewReader(data), int64(len(data)))
+	return s.store.Put(ctx, artifacts.PackKey(name.Digest), bytes.NewReader(data), int64(len(data)))
+}
+
+// isThere says whether a pack of that size need not be sent.
+func (s *packSender) isThere(ctx context.Context, name artifacts.Pack, size int64) bool {
+	if s.misses.Load() >= maxMisses {
+		return false
+	}
+	info, err := s.store.Stat(ctx, artifacts.PackKey(name.Digest))
+	if err == nil && info.Size == size && time.Since(info.ModTime) < maxResumeAge {
+		s.misses.Store(0)
+		return true
+	}
+	s.misses.Add(1) // an error shows again when the pack is sent
+	return false
 }
