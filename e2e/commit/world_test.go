@@ -88,6 +88,22 @@ type line struct {
 // start runs the program on n; flags are those of ctr-ateom run.
 func start(t *testing.T, n *harness.Node, flags ...string) *harness.Task {
 	t.Helper()
+	return startScript(t, n, script, flags...)
+}
+
+// startScript is start of another program.
+func startScript(t *testing.T, n *harness.Node, script string, flags ...string) *harness.Task {
+	t.Helper()
+	task, r := tryStart(t, n, script, flags...)
+	if r.Code != 0 {
+		t.Fatalf("ctr-ateom run %q: exit code %d\n%s\ncontainerd's log:\n%s", flags, r.Code, r.Stderr, n.LastLog())
+	}
+	return task
+}
+
+// tryStart is startScript of what may be refused.
+func tryStart(t *testing.T, n *harness.Node, script string, flags ...string) (*harness.Task, harness.Result) {
+	t.Helper()
 	id := harness.NewID(t)
 	task := &harness.Task{Node: n, ID: id, LogPath: filepath.Join(n.Dir, id+".log")}
 	t.Cleanup(func() { task.Remove(t) })
@@ -96,8 +112,7 @@ func start(t *testing.T, n *harness.Node, flags ...string) *harness.Task {
 		"--annotation", `ateom.dev/durable-dirs=[{"name":"data","mountPath":"/data"}]`,
 	}
 	args = append(append(args, flags...), images.Busybox.Ref, id, "sh", "-c", script)
-	n.Ateom(t, args...)
-	return task
+	return task, n.Do(t, harness.Command{Program: "ctr-ateom", Args: args})
 }
 
 // lines are those that the program has written whole.
