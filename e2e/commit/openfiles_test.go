@@ -1,0 +1,165 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package commit
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/artifacts/bucket/storetest"
+	"github.com/ateom/ateom/e2e/harness"
+	"github.com/ateom/ateom/e2e/images"
+	"github.com/ateom/ateom/shim/config"
+)
+
+// startChurning runs the guest, which keeps files open that were renamed, replaced
+// and deleted, and changes others all the time.
+func startChurning(t *testing.T, n *harness.Node, flags ...string) *harness.Task {
+	t.Helper()
+	mount := fmt.Sprintf("type=bind,src=%s,dst=/guest,options=bind:ro", harness.Guest(t, "./guest"))
+	return startScript(t, n, "exec /guest /data", append([]string{"--mount", mount}, flags...)...)
+}
+
+// wantOpen fails the test unless the guest is in the same life and every file that
+// it holds open has what was written to it.
+func wantOpen(t *testing.T, before line, task *harness.Task) (now line) {
+	t.Helper()
+	now = next(t, task)
+	if now.root != "ok" {
+		t.Fatalf("the open file %q lacks what was written to it", now.root)
+	}
+	if now.nonce != before.nonce || now.count <= before.count {
+		t.Errorf("the program says %+v; that is no later moment of the life that said %+v", now, before)
+	}
+	return now
+}
+
+func TestFilesThatWereRenamedReplacedAndDeletedStayOpen(t *testing.T) {
+	url, _ := storetest.S3(t)
+	var c harness.Config
+	c.DefaultStore, c.Stores = "s", map[string]config.Store{"s": {URL: url}}
+	a, b := harness.NewNode(t, c), harness.NewNode(t, c)
+	a.Want(t, images.Busybox)
+	b.Want(t, images.Busybox)
+	task := startChurning(t, a)
+	before := wantOpen(t, line{nonce: next(t, task).nonce}, task)
+	if before.data != "same" {
+		t.Errorf("a link to an open file is %q, want the same file", before.data)
+	}
+
+	fromRunning := commit(t, task, "--scope", "Full")
+	if now := wantOpen(t, before, task); now.data != "same" {
+		t.Errorf("after a commit the link is %q, want the same file", now.data)
+	}
+	a.Ctr(t, "tasks", "pause", task.ID)
+	fromPaused := commit(t, task, "--scope", "Full")
+	data := commit(t, task, "--scope", "Data")
+	a.Ctr(t, "tasks", "resume", task.ID)
+	// What has no name is in memory alone, and comes back as a file of its own.
+	if now := wantOpen(t, before, task); now.data != "apart" {
+		t.Errorf("after a resume the link is %q", now.data)
+	}
+	for _, id := range []string{fromRunning, fromPaused} {
+		if now := wantOpen(t, before, startChurning(t, b, "--from", id)); now.data != "apart" {
+			t.Errorf("on another node the link is %q", now.data)
+		}
+	}
+
+	woken := startScript(t, b, "sleep 1000", "--from", data)
+	want := []string{"churn", "kept", "other name", "renamed since", "replaced"}
+	if diff := cmp.Diff(want, namesIn(t, volumeDir(woken, "data"))); diff != "" {
+		t.Errorf("a Data snapshot has (-want +got):\n%s", diff)
+	}
+	if got := harness.ReadFile(t, filepath.Join(volumeDir(woken, "data"), "replaced")); got != "new" {
+		t.Errorf("the name has %q, want what it was given last", got)
+	}
+}
+
+// While a program changes a volume, every snapshot of it is what the volume was at
+// one moment.
+func TestSnapshotsOfAVolumeInUseAreOfOneMoment(t *testing.T) {
+	n := harness.NewNode(t, harness.Config{})
+	n.Want(t, images.Busybox)
+	task := startChurning(t, n)
+	before := next(t, task)
+	last := 0
+	for i := range 4 {
+		if i == 3 {
+			n.Ctr(t, "tasks", "pause", task.ID)
+		}
+		woken := startScript(t, n, "sleep 1000", "--from", commit(t, task, "--scope", "Data"))
+		generation := wantOneMoment(t, filepath.Join(volumeDir(woken, "data"), "churn"))
+		if generation <= last {
+			t.Errorf("commit %d has generation %d, the one before had %d", i, generation, last)
+		}
+		last = generation
+		woken.Remove(t)
+	}
+	n.Ctr(t, "tasks", "resume", task.ID)
+	wantOpen(t, before, task)
+}
+
+// wantOneMoment fails the test unless what churn made in dir is a state that dir
+// was in, and returns the generation.
+func wantOneMoment(t *testing.T, dir string) int {
+	t.Helper()
+	numbers := func(name string) (all []int) {
+		for text := range strings.Lines(harness.ReadFile(t, filepath.Join(dir, name))) {
+			n, err := strconv.Atoi(strings.TrimSuffix(text, "\n"))
+			if err != nil || !strings.HasSuffix(text, "\n") {
+				t.Fatalf("%s has the line %q", name, text)
+			}
+			all = append(all, n)
+		}
+		return all
+	}
+	log := numbers("log")
+	for i, n := range log {
+		if n != i+1 {
+			t.Fatalf("line %d of the log is %d", i+1, n)
+		}
+	}
+	logged := len(log)
+	current := numbers("current")
+	if len(current) != 1000 || len(slices.Compact(slices.Clone(current))) != 1 {
+		t.Fatalf("current has %d lines of other generations: %v", len(current), slices.Compact(current))
+	}
+	if c := current[0]; c != logged && c != logged+1 {
+		t.Errorf("current is of generation %d and the log of %d: not of one moment", c, logged)
+	}
+	newest := 0
+	for _, name := range namesIn(t, dir) {
+		if number, ok := strings.CutPrefix(name, "file-"); ok {
+			n, err := strconv.Atoi(number)
+			if err != nil || n < logged-3 || n > logged {
+				t.Errorf("%s is there when the log is of %d", name, logged)
+			}
+			newest = max(newest, n)
+		}
+	}
+	if newest < logged-1 {
+		t.Errorf("the newest file is of %d and the log of %d: not of one moment", newest, logged)
+	}
+	return logged
+}
+
+// namesIn returns the names in a directory, sorted.
+func namesIn(t *testing.T, dir string) (names []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	return names
+}
