@@ -100,6 +100,9 @@ func Install(ctx context.Context, o Options) error {
 
 // write writes all files and says whether containerd must be restarted.
 func (o *Options) write(j *journal) (restart bool, err error) {
+	if err := j.settle(); err != nil {
+		return false, err
+	}
 	bin := filepath.Join(o.Dir, "bin")
 	if err := j.mkdir(bin); err != nil {
 		return false, err

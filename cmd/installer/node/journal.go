@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 )
 
 // A journal notes each change of a file system before it is made, so that all
@@ -73,12 +74,32 @@ func (j *journal) mkdir(path string) error {
 	if err := j.mkdir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	// The journal itself lies in the first directory that is made.
+	j.Entries = append(j.Entries, &entry{Path: path, Dir: true})
+	if !j.isIn(path) {
+		if err := j.save(); err != nil {
+			return err
+		}
+	}
 	if err := os.Mkdir(j.at(path), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return fmt.Errorf("make directory: %w", err)
 	}
-	j.Entries = append(j.Entries, &entry{Path: path, Dir: true})
+	if filepath.Dir(j.path) == path {
+		return j.save()
+	}
 	return nil
+}
+
+// isIn reports whether the journal itself lies in or below a directory.
+func (j *journal) isIn(dir string) bool { return strings.HasPrefix(j.path, dir+"/") }
+
+// settle makes the journal's own directory. An empty one is what an installer
+// left that died before it could write anything down.
+func (j *journal) settle() error {
+	dir := filepath.Dir(j.path)
+	if len(j.Entries) == 0 {
+		_ = os.Remove(j.at(dir)) // others' files keep it
+	}
+	return j.mkdir(dir)
 }
 
 // write makes a file what content says, and reports whether it was anything else.
@@ -115,16 +136,16 @@ func (j *journal) write(path string, content []byte, mode fs.FileMode) (changed 
 }
 
 // undo makes every file what it was, but for those that are no longer what was
-// written, which it returns. The journal is gone afterwards, with directories
-// that nobody else uses.
+// written, which it returns. The journal goes last, with directories that nobody
+// else uses; it stays if something could not be undone, so that undo can be
+// called again, as after an installer that died meanwhile.
 func (j *journal) undo() (kept []string, err error) {
 	var errs []error
-	if err := os.Remove(j.at(j.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		errs = append(errs, err)
-	}
 	for _, e := range slices.Backward(j.Entries) {
 		if e.Dir {
-			_ = os.Remove(j.at(e.Path)) // others' files keep it
+			if !j.isIn(e.Path) {
+				_ = os.Remove(j.at(e.Path)) // others' files keep it
+			}
 			continue
 		}
 		now, err := os.ReadFile(j.at(e.Path))
@@ -140,7 +161,18 @@ func (j *journal) undo() (kept []string, err error) {
 			errs = append(errs, replace(j.at(e.Path), e.Before, e.Mode))
 		}
 	}
-	return kept, errors.Join(errs...)
+	if err := errors.Join(errs...); err != nil {
+		return kept, err
+	}
+	if err := os.Remove(j.at(j.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return kept, err
+	}
+	for _, e := range slices.Backward(j.Entries) {
+		if e.Dir && j.isIn(e.Path) {
+			_ = os.Remove(j.at(e.Path))
+		}
+	}
+	return kept, nil
 }
 
 func digest(b []byte) string {
