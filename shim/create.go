@@ -48,7 +48,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	if first {
-		undo.add("forget sandbox", func(context.Context) error { return s.forget(sb) })
+		undo.add("forget sandbox", func(ctx context.Context) error { return s.forget(ctx, sb) })
 	}
 	ctx, endVerb, err := sb.begin(ctx, verbCreate)
 	if err != nil {
@@ -223,11 +223,11 @@ func (s *Service) serves(sb *sandbox) bool {
 }
 
 // forget undoes sandboxFor.
-func (s *Service) forget(sb *sandbox) error {
+func (s *Service) forget(ctx context.Context, sb *sandbox) error {
 	s.mu.Lock()
 	s.sandbox = nil
 	s.mu.Unlock()
-	return sb.cleanUp()
+	return sb.cleanUp(ctx)
 }
 
 // record describes the container for whoever must clean up after this process.
@@ -240,7 +240,7 @@ func (s *sandbox) record(c *container) *record.Record {
 		r.Rootfs = c.rootfs
 	}
 	if c.isRoot(s) {
-		r.Volumes, r.Scratch, r.Netns = s.volumesDir, s.scratch, s.ownNetns()
+		r.Volumes, r.Scratch, r.Netns, r.Cgroup = s.volumesDir, s.scratch, s.ownNetns(), s.ownCgroup()
 		if s.netns != r.Netns {
 			r.NetworkPath, r.Network = s.netns, s.network
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
@@ -17,8 +18,12 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/network"
 )
+
+// cgroupLimit bounds the wait for processes of a sandbox that were killed to end.
+const cgroupLimit = time.Second
 
 // Delete removes a process that has ended, or was never started. Deleting a
 // container removes what the shim provided for it, its DurableDirs included:
@@ -83,11 +88,20 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		return nil
 	}
 	sb.endWork(ctx)
-	return errors.Join(sb.cleanUp(), os.RemoveAll(sb.volumesDir))
+	return errors.Join(sb.cleanUp(ctx), os.RemoveAll(sb.volumesDir))
+}
+
+// ownCgroup is the cgroup that ends with the sandbox, if any does: a pod's is kubelet's,
+// and one that was there before is somebody else's.
+func (s *sandbox) ownCgroup() string {
+	if !s.ownsCgroup {
+		return ""
+	}
+	return s.cgroup
 }
 
 // cleanUp removes everything that the sandbox had on the node but its volumes.
-func (s *sandbox) cleanUp() error {
+func (s *sandbox) cleanUp(ctx context.Context) error {
 	s.standDown()
 	s.mu.Lock()
 	paused, origin := s.paused, s.origin
@@ -110,6 +124,13 @@ func (s *sandbox) cleanUp() error {
 		return fmt.Errorf("clean up sandbox %s: %w", s.id, err)
 	}
 	_ = os.Remove(s.seatControl()) // what a killed gofer has left
+	// runsc removes the cgroup that it has made, and not one that it has found: what a
+	// runsc that was killed has left.
+	ctx, cancel := context.WithTimeout(ctx, cgroupLimit)
+	defer cancel()
+	if err := cgroup.Remove(ctx, s.ownCgroup()); err != nil {
+		log.G(ctx).WithError(err).Warn("remove the cgroup of a sandbox")
+	}
 	s.leaveRoster()
 	// runsc keeps a network namespace mounted in its directory.
 	if err := mount.UnmountRecursive(s.runsc.Root, 0); err != nil {

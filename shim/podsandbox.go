@@ -14,6 +14,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/durabledir"
+	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/pod"
 )
 
@@ -23,6 +24,7 @@ func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
 	s.cri = underCRI(spec)
 	s.cgroup = spec.Linux.CgroupsPath
 	if !s.cri {
+		s.ownsCgroup = !cgroup.Exists(s.cgroup)
 		return nil
 	}
 	s.pod = pod.Identify(spec)

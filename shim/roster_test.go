@@ -37,7 +37,7 @@ func TestTheRosterFollowsTheSandbox(t *testing.T) {
 	}
 	b.sb.machine.stop()
 	want(Stopped)
-	if err := b.sb.cleanUp(); err != nil {
+	if err := b.sb.cleanUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	if list, err := roster.List(b.sb.cfg.RunDir); err != nil || len(list) != 0 {

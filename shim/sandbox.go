@@ -49,6 +49,7 @@ type sandbox struct {
 	// connections is what a Pause does to those that are established.
 	connections network.Connections
 	cgroup      string // the root container's, which the sandbox's process is in
+	ownsCgroup  bool   // it was not there before, and ends with the sandbox
 	cri         bool
 	pod         pod.Identity
 	// emptyDirs are those of the pod's volumes that live in the sandbox.

@@ -200,7 +200,7 @@ func TestCrashedVolumesSurviveAFailedCreate(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A Create that fails before it looks at the volumes.
-	if err := b.forget(b.sb); err != nil {
+	if err := b.forget(t.Context(), b.sb); err != nil {
 		t.Fatal(err)
 	}
 	if text, err := os.ReadFile(precious); err != nil || string(text) != "bytes" {

@@ -21,6 +21,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/inside"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
@@ -55,7 +56,7 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
 	// One thing that cannot be done is no reason to leave the others.
-	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r))
+	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r), cgroup.Remove(ctx, r.Cgroup))
 }
 
 // killSandbox ends the sandbox's process, whose id runsc left in the root

@@ -4,12 +4,19 @@
 package cgroup
 
 import (
+	"context"
+	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func TestSystemdNamesBecomePaths(t *testing.T) {
@@ -106,5 +113,79 @@ func TestOwnCgroupsHoldThisProcess(t *testing.T) {
 		if !slices.Contains(strings.Fields(string(b)), strconv.Itoa(os.Getpid())) {
 			t.Errorf("this process is not in %s", dir)
 		}
+	}
+}
+
+func TestRemoveTakesTheContainersCgroupAlone(t *testing.T) {
+	v1 := newTree(t, map[string]string{"memory/ns/other/x": "", "cpu/ns/other/x": "", "unified/cgroup.controllers": ""})
+	v2 := newTree(t, map[string]string{"cgroup.controllers": "", "ns/other/x": ""})
+	for _, tt := range []struct {
+		tree tree
+		dirs []string
+	}{
+		{v1, []string{"memory/ns/box", "cpu/ns/box"}},
+		{v2, []string{"ns/box"}},
+	} {
+		for _, dir := range tt.dirs {
+			if err := os.Mkdir(filepath.Join(string(tt.tree), dir), 0o700); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := tt.tree.dirs("/ns/box"); len(got) != len(tt.dirs) {
+			t.Errorf("dirs = %q, want those of %q", got, tt.dirs)
+		}
+		for _, path := range []string{"/ns/box", "/ns/box", "", "/"} {
+			if err := tt.tree.remove(t.Context(), path); err != nil {
+				t.Errorf("remove %q: %v", path, err)
+			}
+		}
+		for _, dir := range tt.dirs {
+			if _, err := os.Stat(filepath.Join(string(tt.tree), dir)); !os.IsNotExist(err) {
+				t.Errorf("%s is still there: %v", dir, err)
+			}
+			if _, err := os.Stat(filepath.Join(string(tt.tree), dir, "../other/x")); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	if err := v2.remove(t.Context(), "/ns/other"); err == nil {
+		t.Error("a cgroup with something in it can be removed")
+	}
+}
+
+// A process that ends meanwhile is waited for, one that stays is not for ever.
+func TestRemoveWaitsForWhoEnds(t *testing.T) {
+	const name = "ateom-test-remove"
+	dir := filepath.Join(string(system), name)
+	if !Unified() {
+		dir = filepath.Join(string(system), "memory", name)
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatalf("make a cgroup (as root): %v", err)
+	}
+	defer os.Remove(dir)
+	member := exec.Command("sleep", "1000")
+	if err := member.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stop := sync.OnceFunc(func() {
+		_ = member.Process.Kill()
+		_ = member.Wait()
+	})
+	defer stop()
+	if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(member.Process.Pid)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := Remove(ctx, "/"+name); !errors.Is(err, unix.EBUSY) {
+		t.Errorf("remove the cgroup of a process that lives: %v, want EBUSY", err)
+	}
+	time.AfterFunc(20*time.Millisecond, stop)
+	if err := Remove(t.Context(), "/"+name); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there: %v", dir, err)
 	}
 }

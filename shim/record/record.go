@@ -55,6 +55,8 @@ type Record struct {
 	// had before gVisor took it; root container only.
 	NetworkPath string         `json:"networkPath,omitempty"`
 	Network     *network.State `json:"network,omitempty"`
+	// Cgroup is the sandbox's own, as its spec calls it; root container only.
+	Cgroup string `json:"cgroup,omitempty"`
 	// Paused is the snapshot that the sandbox would be resumed from. Older shims
 	// wrote it here; it is beside the volumes now, where a reboot leaves it.
 	Paused artifacts.ID `json:"paused,omitempty"`
