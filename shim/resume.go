@@ -84,7 +84,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 			// What a failed resume has made.
 			sb.endLife()
 			sb.removeContainers(context.WithoutCancel(ctx), live)
-			err = errors.Join(err, sb.notePausedAgain(ctx, snap.Manifest.ID))
+			err = errors.Join(err, sb.syncVolumes()) // what it has written to them stays
 			sb.refuseConnections(ctx)
 			sb.standIn(ctx)
 			_ = sb.machine.move(Paused, Resuming)
@@ -100,13 +100,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 		}
 		clock.mark("network")
 	}
-	if err := volumes.NoteRunning(sb.volumesDir); err != nil {
-		return nil, nil, err
-	}
 	if err := sb.beginAgain(snap.Manifest.ID); err != nil {
 		return nil, nil, err
 	}
-	sb.noteAsleep(ctx, "")
 	release := sb.use(snap.Manifest.ID)
 	defer release()
 	for _, c := range live {
@@ -129,6 +125,11 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 	if err := context.Cause(ctx); err != nil {
 		return nil, nil, err
 	}
+	// Until now, whoever came after a shim that died would have found it paused.
+	if err := volumes.NoteRunning(sb.volumesDir); err != nil {
+		return nil, nil, err
+	}
+	sb.noteAsleep(ctx, "")
 	if err := sb.machine.move(Running, Resuming); err != nil {
 		return nil, nil, err
 	}
@@ -155,13 +156,4 @@ func (s *sandbox) wake(ctx context.Context, c *container, snap *local.Snapshot) 
 		return pid, s.restoreContainer(ctx, c, image{dir: snap.Dir})
 	}
 	return pid, s.startContainer(ctx, c) // a cold boot over its DurableDirs
-}
-
-// notePausedAgain gives the volumes back to the snapshot that could not be resumed.
-func (s *sandbox) notePausedAgain(ctx context.Context, snapshot artifacts.ID) error {
-	s.noteAsleep(ctx, snapshot)
-	if err := volumes.NotePaused(s.volumesDir, snapshot); err != nil {
-		return err
-	}
-	return s.syncVolumes()
 }

@@ -50,10 +50,10 @@ func NotePaused(dir string, snapshot artifacts.ID) error {
 	return nil
 }
 
-// NoteRunning says that the volumes in dir go on without a snapshot. It must be
-// said before anything writes to them. It is not synced: a file system writes
-// its journal in order, so that nothing that a program syncs afterwards
-// survives a power cut without it.
+// NoteRunning says that the volumes in dir go on without a snapshot: what was
+// restored from it runs, and so does what was to be saved in it. It is not synced: a
+// file system writes its journal in order, so that nothing that a program syncs
+// afterwards survives a power cut without it.
 func NoteRunning(dir string) error {
 	if err := os.Remove(filepath.Join(dir, pausedName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("note that the volumes are in use: %w", err)
