@@ -39,21 +39,26 @@ func newConsoleSocket(dir string) (*consoleSocket, error) {
 	return &consoleSocket{path: path, listener: l}, nil
 }
 
-// receive waits for the terminal; the caller closes it.
-func (c *consoleSocket) receive(ctx context.Context) (*os.File, error) {
-	deadline := time.Now().Add(consoleLimit)
+// finish bounds the wait for a terminal once runsc has ended; if it has failed, none comes.
+func (c *consoleSocket) finish(ctx context.Context, failed error) {
+	deadline := time.Now()
+	if failed == nil {
+		deadline = deadline.Add(consoleLimit)
+	}
 	if d, ok := ctx.Deadline(); ok && d.Before(deadline) {
 		deadline = d
 	}
-	if err := c.listener.SetDeadline(deadline); err != nil {
-		return nil, err
-	}
+	_ = c.listener.SetDeadline(deadline) // fails only if it is closed
+}
+
+// receive waits for the terminal, as long as finish allows; the caller closes it.
+func (c *consoleSocket) receive() (*os.File, error) {
 	conn, err := c.listener.AcceptUnix()
 	if err != nil {
 		return nil, fmt.Errorf("wait for the terminal: %w", err)
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(deadline); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(consoleLimit)); err != nil {
 		return nil, err
 	}
 	name := make([]byte, 4096)

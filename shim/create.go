@@ -283,14 +283,22 @@ func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.Cr
 	}
 	defer console.close()
 	opts.ConsoleSocket = console.path
-	if pid, err = create(opts); err != nil {
-		return 0, err
+	// A terminal comes long before the program that is restored writes to it, and must
+	// be set up by then.
+	attached := make(chan error, 1)
+	go func() {
+		master, err := console.receive()
+		if err == nil {
+			err = c.init.streams.Terminal.Attach(master)
+		}
+		attached <- err
+	}()
+	pid, err = create(opts)
+	console.finish(ctx, err)
+	if attachErr := <-attached; err == nil {
+		err = attachErr
 	}
-	master, err := console.receive(ctx)
-	if err != nil {
-		return 0, err
-	}
-	return pid, c.init.streams.Terminal.Attach(master)
+	return pid, err
 }
 
 // io returns the files that runsc is to inherit as the container's streams.

@@ -120,7 +120,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
 	}
 	// What is typed from now on is for the sandbox that comes back.
-	release := sb.holdInput()
+	release := sb.holdInput(ctx)
 	thaw, err := sb.freeze(ctx)
 	if err != nil {
 		release()
@@ -306,6 +306,7 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	live := sb.live()
 	l := sb.currentLife()
 	sb.endLife() // the ends that follow are nobody's business
+	sb.recallInput(ctx)
 	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
 	sb.removeContainers(ctx, live)
@@ -342,21 +343,42 @@ func (s *sandbox) removeContainers(ctx context.Context, containers []*container)
 	}
 }
 
-// holdInput keeps what is typed into the sandbox's terminals back, until the
-// returned function is called or they get another master.
-func (s *sandbox) holdInput() (release func()) {
-	var held []*stdio.Terminal
+// holdInput keeps what is typed into the sandbox's terminals back, until
+// releaseInput, which it returns, is called.
+func (s *sandbox) holdInput(ctx context.Context) (release func()) {
+	for _, t := range s.terminals() {
+		t.HoldInput()
+	}
+	return func() { s.releaseInput(ctx) }
+}
+
+// releaseInput hands on what was held back.
+func (s *sandbox) releaseInput(ctx context.Context) {
+	for _, t := range s.terminals() {
+		if err := t.ReleaseInput(); err != nil {
+			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause are lost")
+		}
+	}
+}
+
+// recallInput takes back what the frozen sandbox, which is about to go, has not
+// read of its terminals.
+func (s *sandbox) recallInput(ctx context.Context) {
+	for _, t := range s.terminals() {
+		if err := t.Recall(); err != nil {
+			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause may be lost")
+		}
+	}
+}
+
+// terminals are those of the containers that run.
+func (s *sandbox) terminals() (all []*stdio.Terminal) {
 	for _, c := range s.live() {
 		if t := c.init.openStreams().Terminal; t != nil {
-			t.HoldInput()
-			held = append(held, t)
+			all = append(all, t)
 		}
 	}
-	return func() {
-		for _, t := range held {
-			t.ReleaseInput()
-		}
-	}
+	return all
 }
 
 // endProcess kills a sandbox's process and waits until its memory is free.

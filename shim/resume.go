@@ -133,6 +133,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 	if err := sb.machine.move(Running, Resuming); err != nil {
 		return nil, nil, err
 	}
+	sb.releaseInput(ctx)
 	sb.forwardPorts(ctx)
 	for _, c := range live {
 		c.init.setPid(l.pid)

@@ -28,7 +28,7 @@ var past = time.Unix(1, 0)
 // one when it resumes, while the streams, and what is typed meanwhile, stay.
 //
 // What was handed to a master and not yet read by the process behind it goes
-// with the master.
+// with the master, unless Recall takes it back.
 type Terminal struct {
 	stdin  *os.File // nil if there is none
 	typed  *os.File // keeps stdin from end of file
@@ -38,6 +38,10 @@ type Terminal struct {
 	master *os.File // gets the input; nil while there is none
 	held   bool     // the input waits although there is a master
 	size   unix.Winsize
+	// settings are the last master's that Recall was called for, and recalled what
+	// nobody had read of it.
+	settings *unix.Termios
+	recalled []byte
 	// changed is closed, and made anew, whenever master or held changes.
 	changed chan struct{}
 	// drained is closed when all output of the newest master is copied.
@@ -84,7 +88,8 @@ func newTerminal(stdin string, stdout *os.File) (*Terminal, error) {
 // Attach makes master the terminal's other side and owns it from now on. It
 // must be in non-blocking mode. The process behind an earlier master must be
 // gone; what it has still written comes first. The window gets the last size
-// that Resize was told.
+// that Resize was told, and the terminal the settings that Recall has found. Input
+// that is held stays so.
 func (t *Terminal) Attach(master *os.File) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -98,6 +103,12 @@ func (t *Terminal) Attach(master *os.File) error {
 		master.Close()
 		return fmt.Errorf("attach terminal: %w", err)
 	}
+	if t.settings != nil {
+		if err := control(master, func(fd int) error { return unix.IoctlSetTermios(fd, unix.TCSETS, t.settings) }); err != nil {
+			master.Close()
+			return fmt.Errorf("attach terminal: set it as the last one was: %w", err)
+		}
+	}
 	previous, drained := t.drained, make(chan struct{})
 	t.drained = drained
 	t.copied[master] = struct{}{}
@@ -109,7 +120,7 @@ func (t *Terminal) Attach(master *os.File) error {
 		}
 		t.copyOut(master)
 	})
-	t.direct(master, false)
+	t.direct(master, t.held)
 	if t.size == (unix.Winsize{}) {
 		return nil
 	}
@@ -122,23 +133,38 @@ func (t *Terminal) Attach(master *os.File) error {
 func (t *Terminal) Detach() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.direct(nil, false)
+	t.direct(nil, t.held)
 }
 
 // HoldInput lets the input wait, because the process behind the master will
-// not read it any more, until ReleaseInput or the next Attach.
+// not read it any more, until ReleaseInput.
 func (t *Terminal) HoldInput() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.direct(t.master, true)
 }
 
-// ReleaseInput undoes HoldInput.
-func (t *Terminal) ReleaseInput() {
+// ReleaseInput undoes HoldInput. What Recall has taken comes first.
+func (t *Terminal) ReleaseInput() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	var err error
+	if t.master != nil && len(t.recalled) > 0 {
+		err = t.master.SetWriteDeadline(time.Now().Add(recallLimit))
+		if err == nil {
+			_, err = t.master.Write(t.recalled)
+		}
+		t.recalled = nil // what does not fit any more cannot come later
+	}
 	t.direct(t.master, false)
+	if err != nil {
+		return fmt.Errorf("give a terminal back what was typed: %w", err)
+	}
+	return nil
 }
+
+// recallLimit bounds the writing of what a terminal has held before.
+const recallLimit = 2 * time.Second
 
 // Resize sets the size of the window, now and for masters to come.
 func (t *Terminal) Resize(width, height uint32) error {
@@ -152,16 +178,21 @@ func (t *Terminal) Resize(width, height uint32) error {
 }
 
 func resize(master *os.File, size unix.Winsize) error {
-	raw, err := master.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("resize terminal: %w", err)
-	}
-	var ioctlErr error
-	err = raw.Control(func(fd uintptr) { ioctlErr = unix.IoctlSetWinsize(int(fd), unix.TIOCSWINSZ, &size) })
-	if err = errors.Join(err, ioctlErr); err != nil {
+	if err := control(master, func(fd int) error { return unix.IoctlSetWinsize(fd, unix.TIOCSWINSZ, &size) }); err != nil {
 		return fmt.Errorf("resize terminal: %w", err)
 	}
 	return nil
+}
+
+// control calls do with the descriptor of a master.
+func control(master *os.File, do func(fd int) error) error {
+	raw, err := master.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var doErr error
+	err = raw.Control(func(fd uintptr) { doErr = do(int(fd)) })
+	return errors.Join(err, doErr)
 }
 
 // copyOut ends with the error (EIO) that a master gives when the last user of

@@ -99,11 +99,16 @@ func TestReplacedTerminalLosesNothing(t *testing.T) {
 	second := attach(t, term)
 	mustWrite(t, second, ", first words")
 	mustRead(t, out, "last words, first words")
+	if err := term.ReleaseInput(); err != nil {
+		t.Fatal(err)
+	}
 	mustRead(t, second, "while it is saved, while it sleeps")
 
 	term.HoldInput() // a pause that fails
 	mustWrite(t, in, "held")
-	term.ReleaseInput()
+	if err := term.ReleaseInput(); err != nil {
+		t.Fatal(err)
+	}
 	mustRead(t, second, "held")
 
 	second.Close()
