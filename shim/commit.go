@@ -126,7 +126,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	id := artifacts.NewID(time.Now())
 	draft, err := sb.local.NewDraft(id)
 	if err != nil {
-		return nil, err
+		return nil, sb.adviseOnFull(err)
 	}
 	// The draft is this commit's scratch; what stays is in the store.
 	defer func() { err = errors.Join(err, draft.Abort()) }()
@@ -155,7 +155,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 
 	m, release, err := s.capture(ctx, sb, plan, g, draft, clock)
 	if err != nil {
-		return nil, fmt.Errorf("commit sandbox %s; nothing was published: %w", sb.id, err)
+		return nil, fmt.Errorf("commit sandbox %s; nothing was published: %w", sb.id, sb.adviseOnFull(err))
 	}
 	defer release()
 	if err := g.Send(&job.Request{Verb: job.Upload, Manifest: m}); err != nil {

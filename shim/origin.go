@@ -83,7 +83,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	// What is fetched is never published here: it is a draft as long as it lives.
 	draft, err := s.local.NewDraft(artifacts.NewID(time.Now()))
 	if err != nil {
-		return fmt.Errorf("start from a snapshot: %w", err)
+		return fmt.Errorf("start from a snapshot: %w", s.adviseOnFull(err))
 	}
 	o := &origin{dir: draft.Dir()}
 	o.release = func() {
@@ -168,7 +168,7 @@ func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
 	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.checkpointIO(ctx) == config.Gofer
 	done, err := s.job(ctx, r)
 	if err != nil {
-		return fmt.Errorf("fetch snapshot %s: %w", r.ID, err)
+		return fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))
 	}
 	if done.Manifest == nil {
 		return fmt.Errorf("fetch snapshot %s: the gofer brought no manifest: %w", r.ID, errdefs.ErrInternal)

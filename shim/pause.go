@@ -154,7 +154,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // what else failed, failed of that
 		}
-		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, sb.adviseOnFull(err))
 	}
 
 	// From here on the snapshot is the sandbox.
