@@ -7,11 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -30,11 +29,12 @@ type victim struct {
 	node   *harness.Node
 	spec   harness.Container
 	random *rand.Rand
+	tally  *tally
 	// safe are the snapshots of the service that were answered for, by store;
 	// what a pause saved counts until the resume after it.
 	safe map[string]acknowledged
-	// outcomes counts how verbs went, by verb and what was killed.
-	outcomes map[string]int
+	// refusal is what the last verb that failed has said.
+	refusal string
 }
 
 // An acknowledged snapshot holds at least the service that said state before.
@@ -49,102 +49,99 @@ const (
 	inBucket = "dir"
 )
 
-func newVictim(t *testing.T, random *rand.Rand) *victim {
+func newVictim(t *testing.T, random *rand.Rand, counts *tally) *victim {
 	t.Helper()
 	n := harness.NewNode(t, harness.Config{})
-	v := &victim{node: n, random: random, safe: map[string]acknowledged{}, outcomes: map[string]int{}}
+	v := &victim{node: n, random: random, tally: counts, safe: map[string]acknowledged{}}
 	v.spec = harness.ServiceContainer(harness.NewNetwork(t), 8, map[string]string{
 		"ateom.dev/durable-dirs": `[{"name":"home","mountPath":"/home/agent"}]`,
 	}, "/home/agent")
 	v.Service = n.RunService(t, v.spec)
-	v.commit(t)
-	if _, ok := v.safe[inBucket]; !ok {
-		t.Fatal("the first commit has failed")
+	if !v.commit(t) {
+		t.Fatalf("the first commit has failed: %s", v.refusal)
 	}
 	return v
 }
 
-// A verb is what is under way when the blow falls.
-type verb struct {
-	name string
-	// span is about how long it takes on an idle machine: the moment of the blow
-	// is drawn from a little more.
-	span time.Duration
-	do   func(*victim, *testing.T)
-}
-
-var verbs = []verb{
-	{"pause", 300 * time.Millisecond, (*victim).pause},
-	{"commit", 250 * time.Millisecond, (*victim).commit},
-	{"resume", 250 * time.Millisecond, (*victim).resume},
-	{"delete", 100 * time.Millisecond, (*victim).delete},
-}
-
-// targets are what is killed: the processes of the node whose command line is so.
-var targets = map[string]func(args string) bool{
-	"shim": func(args string) bool { return strings.Contains(args, "containerd-shim-ateom-v1") },
-	"gofer": func(args string) bool {
-		return strings.Contains(args, "checkpointgofer") || strings.Contains(args, "ateom-gofer job")
-	},
-	"sandbox": func(args string) bool { return strings.HasPrefix(args, "runsc-sandbox") },
-	"runsc":   func(args string) bool { return strings.Contains(args, "/runsc --") },
-}
-
-// containerd is a target too; it is started again.
-const containerd = "containerd"
-
 // round lets a verb begin, kills something, and sees what has become of the
 // service.
-func (v *victim) round(t *testing.T) {
+func (v *victim) round(t *testing.T, d deal) {
 	t.Helper()
-	verb := verbs[v.random.IntN(len(verbs))]
-	names := append(slices.Sorted(maps.Keys(targets)), containerd)
-	name := names[v.random.IntN(len(names))]
-	delay := time.Duration(v.random.Int64N(int64(verb.span * 3 / 2)))
-	t.Logf("%s, %s is killed after %s", verb.name, name, delay)
-
-	asleep := v.State(t) == client.Paused
-	switch {
-	case verb.name == "resume" && !asleep:
-		v.pause(t)
-	case verb.name == "pause" && asleep:
-		v.resume(t)
+	if d.verb.before == client.Paused && !v.pause(t) {
+		t.Fatalf("pause before the round: %s", v.refusal)
 	}
+	// What comes and goes within a verb is waited for from the moment on.
+	span := d.verb.span * 3 / 2
+	if d.target.brief {
+		span = d.verb.span / 2
+	}
+	moment := time.Duration(v.random.Int64N(int64(span)))
+	t.Logf("%s, %s is killed after %s", d.verb.name, d.target.name, moment)
+
+	var old []int
+	if d.target.brief {
+		old = v.find(t, d.target)
+	}
+	var ok bool
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		verb.do(v, t)
+		ok = d.verb.do(v, t)
 	}()
 	select {
-	case <-time.After(delay):
+	case <-time.After(moment):
 	case <-ended:
 	}
-	killed := v.kill(t, name)
+	killed := v.strike(t, d.target, old, ended)
 	select {
 	case <-ended:
 	case <-time.After(2 * harness.Limit):
-		t.Fatalf("%s does not end, %s was killed", verb.name, name)
+		t.Fatalf("%s does not end, %s was killed", d.verb.name, d.target.name)
 	}
-	v.outcomes[fmt.Sprintf("%s of %s: %t", verb.name, name, killed > 0)]++
-	v.lookAfter(t)
+	v.tally.count(d, killed, ok)
+	if !ok && !killed {
+		t.Errorf("%s has failed, and nothing was killed: %s", d.verb.name, v.refusal)
+	}
+	v.wantWholeSnapshots(t)
+	v.lookAfter(t, d, d.allowed(ok, killed))
 }
 
-// kill kills all processes of a kind and returns how many.
-func (v *victim) kill(t *testing.T, name string) int {
+// strike kills all processes of a kind but the old ones, as soon as there is one
+// and while the verb is under way, and says whether it has killed any.
+func (v *victim) strike(t *testing.T, what target, old []int, ended <-chan struct{}) (killed bool) {
 	t.Helper()
-	if name == containerd {
+	if what.matches == nil {
 		if err := errors.Join(v.node.Stop(syscall.SIGKILL), v.node.Boot()); err != nil {
 			t.Error(err)
 		}
-		return 1
+		return true
 	}
-	var killed int
-	for _, pid := range harness.Find(t, targets[name]) {
-		if v.node.Owns(pid) && syscall.Kill(pid, syscall.SIGKILL) == nil {
-			killed++
+	for last := false; !killed && !last; {
+		select {
+		case <-ended:
+			last = true
+		default:
 		}
+		for _, pid := range v.find(t, what) {
+			if !slices.Contains(old, pid) && syscall.Kill(pid, syscall.SIGKILL) == nil {
+				killed = true
+			}
+		}
+		time.Sleep(glance) // between two looks
 	}
 	return killed
+}
+
+// glance is between two looks for a process that may live for some milliseconds.
+const glance = 2 * time.Millisecond
+
+// find returns the node's processes of a kind.
+func (v *victim) find(t *testing.T, what target) []int {
+	t.Helper()
+	if what.matches == nil {
+		return nil
+	}
+	return slices.DeleteFunc(harness.Find(t, what.matches), func(pid int) bool { return !v.node.Owns(pid) })
 }
 
 // An answer is what ctr-ateom says of a verb.
@@ -157,6 +154,7 @@ func (v *victim) ask(t *testing.T, args ...string) (answer, bool) {
 	var a answer
 	r := v.node.Do(t, harness.Command{Program: "ctr-ateom", Args: append(append([]string{"tasks"}, args...), "--json", v.ID)})
 	if r.Code != 0 {
+		v.refusal = r.Stdout + r.Stderr
 		return a, false
 	}
 	if err := json.Unmarshal([]byte(r.Stdout), &a); err != nil {
@@ -166,45 +164,56 @@ func (v *victim) ask(t *testing.T, args ...string) (answer, bool) {
 	return a, true
 }
 
-func (v *victim) pause(t *testing.T) {
+func (v *victim) pause(t *testing.T) bool {
 	said := v.Last()
-	if a, ok := v.ask(t, "pause"); ok {
+	a, ok := v.ask(t, "pause")
+	if ok {
 		v.safe[onDisk] = acknowledged{a.Snapshot.ID, said}
 	}
+	return ok
 }
 
-func (v *victim) commit(t *testing.T) {
+func (v *victim) commit(t *testing.T) bool {
 	said := v.Last()
-	if a, ok := v.ask(t, "commit", "--scope", "Full"); ok {
+	a, ok := v.ask(t, "commit", "--scope", "Full")
+	if ok {
 		v.safe[inBucket] = acknowledged{a.Snapshot.ID, said}
 	}
+	return ok
 }
 
-func (v *victim) resume(t *testing.T) {
-	if _, ok := v.ask(t, "resume"); ok {
+func (v *victim) resume(t *testing.T) bool {
+	_, ok := v.ask(t, "resume")
+	if ok {
 		delete(v.safe, onDisk) // the next pause replaces it
 	}
+	return ok
 }
 
 // delete ends the task; what was paused goes with it.
-func (v *victim) delete(t *testing.T) {
+func (v *victim) delete(t *testing.T) bool {
 	delete(v.safe, onDisk)
-	v.node.Do(t, harness.Command{Program: "ctr", Args: []string{"task", "kill", "--signal", "KILL", v.ID}})
-	v.node.Do(t, harness.Command{Program: "ctr", Args: []string{"task", "delete", "--force", v.ID}})
+	for _, args := range [][]string{{"kill", "--signal", "KILL"}, {"delete", "--force"}} {
+		r := v.node.Do(t, harness.Command{Program: "ctr", Args: append(append([]string{"task"}, args...), v.ID)})
+		if r.Code != 0 {
+			v.refusal = r.Stdout + r.Stderr
+			return false
+		}
+	}
+	return true
 }
 
-// lookAfter finds the service where it may be, and brings it back from the
-// latest snapshot that was answered for if it is nowhere. Then it runs.
-func (v *victim) lookAfter(t *testing.T) {
+// lookAfter waits until the task is in one of the states, and brings the service
+// back from the latest snapshot that was answered for if it is nowhere. Then it runs.
+func (v *victim) lookAfter(t *testing.T, d deal, allowed []client.ProcessStatus) {
 	t.Helper()
-	v.wantWholeSnapshots(t)
-	switch v.settled(t) {
+	switch v.settled(t, allowed) {
 	case client.Running:
 		v.WantSame(t, v.Last())
 		return
 	case client.Paused:
-		if r := v.node.Do(t, harness.Command{Program: "ctr-ateom", Args: []string{"tasks", "resume", v.ID}}); r.Code != 0 {
-			t.Fatalf("resume what is paused: %s%s", r.Stdout, r.Stderr)
+		if !v.resume(t) {
+			t.Fatalf("resume what is paused: %s", v.refusal)
 		}
 		delete(v.safe, onDisk)
 		v.WantSame(t, v.Last())
@@ -213,6 +222,12 @@ func (v *victim) lookAfter(t *testing.T) {
 	v.Remove(t)
 	store := onDisk
 	from, ok := v.safe[store]
+	if ok && d.verb.name == "resume" {
+		// A Resume that was not answered may have succeeded; then the DurableDirs do not
+		// belong to the snapshot any more.
+		_, err := os.Stat(filepath.Join(v.node.Config.StateDir, "lost", from.id))
+		ok = err == nil
+	}
 	if !ok {
 		store = inBucket
 		from = v.safe[store]
@@ -221,91 +236,94 @@ func (v *victim) lookAfter(t *testing.T) {
 	v.WantSame(t, from.state)
 	// What is on the disk now is of the dead.
 	delete(v.safe, onDisk)
-	for _, s := range v.list(t, onDisk) {
-		v.node.Ateom(t, "snapshots", "rm", "--store", onDisk, s.ID)
+	for _, id := range v.list(t, onDisk) {
+		v.node.Ateom(t, "snapshots", "rm", "--store", onDisk, id)
 	}
 }
 
-// list lists the snapshots in a store.
-func (v *victim) list(t *testing.T, store string) (list []struct{ ID string }) {
+// list returns the ids of the snapshots in a store, the oldest first.
+func (v *victim) list(t *testing.T, store string) (ids []string) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(v.node.Ateom(t, "snapshots", "ls", "--json", "--store", store)), &list); err != nil {
+	var all []struct{ ID string }
+	if err := json.Unmarshal([]byte(v.node.Ateom(t, "snapshots", "ls", "--json", "--store", store)), &all); err != nil {
 		t.Fatal(err)
 	}
-	return list
+	for _, s := range all {
+		ids = append(ids, s.ID)
+	}
+	slices.Sort(ids)
+	return ids
 }
 
-// settled waits until the task is in a state that lasts and returns that;
-// Stopped stands for no task at all.
-func (v *victim) settled(t *testing.T) (state client.ProcessStatus) {
+// settled waits until the task is in one of the states and, if it runs, answers;
+// Stopped stands for no task, too.
+func (v *victim) settled(t *testing.T, allowed []client.ProcessStatus) (state client.ProcessStatus) {
 	t.Helper()
-	harness.Eventually(t, func() error {
-		ctx := v.node.Context(t)
-		container, err := v.node.Client.LoadContainer(ctx, v.ID)
-		if err != nil {
+	harness.Eventually(t, func() (err error) {
+		if state, err = v.look(t); err != nil {
 			return err
 		}
-		task, err := container.Task(ctx, nil)
-		if errdefs.IsNotFound(err) {
-			state = client.Stopped
-			return nil
+		if !slices.Contains(allowed, state) {
+			return fmt.Errorf("the task is %s, which is none of %v", state, allowed)
 		}
-		if err != nil {
-			return err
+		if state == client.Running {
+			return v.Answers(t.Context())
 		}
-		status, err := task.Status(ctx)
-		if errdefs.IsNotFound(err) {
-			state = client.Stopped
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		v.Container, v.Task.Task = container, task
-		switch state = status.Status; state {
-		case client.Running:
-			// It may be dying: who ends with its sandbox says so a moment later.
-			if len(v.Processes(t)) == 0 {
-				return errors.New("it runs without a process")
-			}
-			return nil
-		case client.Paused, client.Stopped:
-			return nil
-		default:
-			return fmt.Errorf("the task is %s", state)
-		}
+		return nil
 	})
 	return state
 }
 
-// many is as many snapshots as a bucket may hold before the oldest go.
-const many = 20
+// look returns the state of the task.
+func (v *victim) look(t *testing.T) (client.ProcessStatus, error) {
+	ctx := v.node.Context(t)
+	container, err := v.node.Client.LoadContainer(ctx, v.ID)
+	if err != nil {
+		return "", err
+	}
+	task, err := container.Task(ctx, nil)
+	if errdefs.IsNotFound(err) {
+		return client.Stopped, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	status, err := task.Status(ctx)
+	if errdefs.IsNotFound(err) {
+		return client.Stopped, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	v.Container, v.Task.Task = container, task
+	return status.Status, nil
+}
 
-// wantWholeSnapshots verifies each snapshot that can be seen, byte for byte.
+// A bucket holds at most many snapshots before all but some of them go.
+const many, some = 8, 3
+
+// wantWholeSnapshots verifies each snapshot that can be seen, byte for byte, and
+// that those are there that were answered for.
 func (v *victim) wantWholeSnapshots(t *testing.T) {
 	t.Helper()
+	if list := v.list(t, inBucket); len(list) > many {
+		old := slices.DeleteFunc(list[:len(list)-some], func(id string) bool { return id == v.safe[inBucket].id })
+		v.node.Ateom(t, append([]string{"snapshots", "rm", "--store", inBucket}, old...)...)
+	}
 	for _, store := range []string{onDisk, inBucket} {
-		list := v.list(t, store)
-		if len(list) > many {
-			// Of those that nobody answered for none is later than the last ten.
-			v.node.Ateom(t, "snapshots", "prune", "--store", store, "--keep-last", "10")
-			continue
-		}
 		v.node.Ateom(t, "snapshots", "verify", "--deep", "--store", store)
-		if want, ok := v.safe[store]; ok && !slices.ContainsFunc(list, func(s struct{ ID string }) bool { return s.ID == want.id }) {
+		list := v.list(t, store)
+		if want, ok := v.safe[store]; ok && !slices.Contains(list, want.id) {
 			t.Errorf("snapshot %s was answered for and is not in %s: %v", want.id, store, list)
 		}
 	}
 }
 
-// report logs how often what was killed in which verb, and looks for drafts.
-func (v *victim) report(t *testing.T) {
+// wantNothingLeft removes the service, and looks for what killed processes left.
+func (v *victim) wantNothingLeft(t *testing.T) {
 	t.Helper()
-	for _, what := range slices.Sorted(maps.Keys(v.outcomes)) {
-		t.Logf("%3d × %s", v.outcomes[what], what)
-	}
 	v.Remove(t)
-	// Whoever comes next sweeps what killed processes have left.
+	// Whoever comes next sweeps.
 	next := v.node.Run(t, harness.Container{Args: []string{"true"}})
 	next.Remove(t)
 	for _, dir := range []string{"drafts", "origins/*", "volumes/*"} {

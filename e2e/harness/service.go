@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/images"
@@ -94,6 +95,14 @@ func (s *Service) Ask(t testing.TB) lab.State {
 		t.Fatalf("%v\nlog of %s: %s", err, s.ID, tail(s.Log(t)))
 	}
 	return state
+}
+
+// Answers asks the service once, a second at most, and says why it did not answer.
+func (s *Service) Answers(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	var state lab.State
+	return s.client.Get(ctx, "/", pollPeriod, &state)
 }
 
 // Last is what the service said last.
