@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -44,6 +45,23 @@ func (task *Task) Shims(t testing.TB) []string {
 		}
 	}
 	return out
+}
+
+// KillShim kills the task's shim.
+func (task *Task) KillShim(t testing.TB) {
+	t.Helper()
+	shims := task.Shims(t)
+	if len(shims) != 1 {
+		t.Fatalf("shims of %s: %q", task.ID, shims)
+	}
+	number, _, _ := strings.Cut(shims[0], ":")
+	pid, err := strconv.Atoi(number)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // Find lists the ids of the processes whose command line matches.

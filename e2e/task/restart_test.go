@@ -5,7 +5,6 @@ package task
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -86,10 +85,10 @@ func TestContainerdCleansUpAfterAShimThatDied(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r := record(t, n)
+			r := harness.Record(t, n)
 			began := time.Now()
-			killShim(t, task)
-			r.until(t, task.ID, "delete")
+			task.KillShim(t)
+			r.Until(t, task.ID, "delete")
 			harness.Eventually(t, func() error {
 				if left := task.Processes(t); len(left) > 0 {
 					return fmt.Errorf("processes left: %q", left)
@@ -107,27 +106,6 @@ func TestContainerdCleansUpAfterAShimThatDied(t *testing.T) {
 	}
 }
 
-// killShim kills the task's shim.
-func killShim(t *testing.T, task *harness.Task) {
-	t.Helper()
-	shims := task.Shims(t)
-	if len(shims) != 1 {
-		t.Fatalf("shims of %s: %q", task.ID, shims)
-	}
-	number, _, _ := strings.Cut(shims[0], ":")
-	pid, err := strconv.Atoi(number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := os.FindProcess(pid)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := p.Kill(); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // gVisor takes the addresses of a network namespace that somebody else has made;
 // who uses that next finds them there, even if the shim could not put them back.
 func TestTheNetworkOutlivesAShimThatDied(t *testing.T) {
@@ -135,9 +113,9 @@ func TestTheNetworkOutlivesAShimThatDied(t *testing.T) {
 	n := harness.NewNode(t, harness.Config{})
 	spec := harness.ServiceContainer(harness.NewNetwork(t), 1, nil)
 	first := n.RunService(t, spec)
-	r := record(t, n)
-	killShim(t, first.Task)
-	r.until(t, first.ID, "delete")
+	r := harness.Record(t, n)
+	first.KillShim(t)
+	r.Until(t, first.ID, "delete")
 	first.Remove(t)
 	n.RunService(t, spec) // it is asked how it is
 }

@@ -1,0 +1,108 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package crash
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/containerd/containerd/v2/client"
+
+	"github.com/ateom/ateom/e2e/harness"
+)
+
+// containerd is killed, and started again, while a verb is under way. The task is
+// what it was, the verb that was asked past containerd goes on, one that was asked through
+// it is given up, and the end of the task is told once.
+func TestContainerdMayDieInEveryState(t *testing.T) {
+	for _, m := range slices.Concat(moments, relayed) {
+		t.Run(m.name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := start(t)
+			last, n := s.Last(), s.Node
+			if m.asleep {
+				sleep(t, s)
+			}
+			release, ended := m.reach(t, s)
+
+			n.Restart(t, syscall.SIGKILL)
+			r := harness.Record(t, n)
+			s.Reload(t)
+			if m.program == stock {
+				// Who lost its client ends by itself; a gofer that is stopped cannot.
+				release()
+			}
+			harness.Eventually(t, func() error {
+				if got := word(t, s.Task); got != m.word {
+					return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
+				}
+				return nil
+			})
+			s.WantState(t, m.state)
+			release()
+			if result := <-ended; (result.Code == 0) != (m.program != stock) {
+				t.Fatalf("%s %v: exit code %d, %s%s", m.program, m.verb, result.Code, result.Stdout, result.Stderr)
+			}
+			s.WantState(t, m.after)
+			wantWhole(t, n)
+
+			if m.after == client.Paused {
+				n.Ctr(t, "tasks", "resume", s.ID)
+			}
+			wantGoesOn(t, s, last)
+			s.WantNumbers(t, 0)
+			if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
+				t.Errorf("exit code %d, want 137", code)
+			}
+			if _, err := s.Delete(n.Context(t)); err != nil {
+				t.Fatal(err)
+			}
+			if words := r.Until(t, s.ID, "delete"); count(words, "exit") != 1 {
+				t.Errorf("events %q, want one exit", words)
+			}
+		})
+	}
+}
+
+// The end of a task while there is no containerd is known when it is back.
+func TestAnEndThatContainerdMissedIsNotLost(t *testing.T) {
+	t.Parallel()
+	n := harness.NewNode(t, harness.Config{})
+	task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}})
+	if err := n.Stop(syscall.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range harness.Find(t, func(args string) bool { return strings.HasPrefix(args, "runsc-sandbox") }) {
+		if !n.Owns(pid) {
+			continue
+		}
+		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.Boot(); err != nil {
+		t.Fatal(err)
+	}
+	r := harness.Record(t, n)
+	task.Reload(t)
+	exited, err := task.Wait(n.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := harness.AwaitExit(t, exited); code != 137 {
+		t.Errorf("exit code %d, want 137", code)
+	}
+	task.WantState(t, client.Stopped)
+	status, err := task.Delete(n.Context(t))
+	if err != nil || status.ExitCode() != 137 {
+		t.Errorf("delete: %v, exit code %d, want 137", err, status.ExitCode())
+	}
+	// It may have been told before anybody listened.
+	if words := r.Until(t, task.ID, "delete"); count(words, "exit") > 1 {
+		t.Errorf("events %q, want no second exit", words)
+	}
+}

@@ -1,0 +1,76 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package harness
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	"github.com/containerd/containerd/v2/core/events"
+	"github.com/containerd/typeurl/v2"
+)
+
+// A Recorder collects the task events of all containers of a node, in the
+// order in which containerd publishes them.
+type Recorder struct {
+	events <-chan *events.Envelope
+	errs   <-chan error
+}
+
+// Record begins to listen to the containerd that the node has now; it ends with the test.
+func Record(t testing.TB, n *Node) *Recorder {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	t.Cleanup(cancel)
+	r := &Recorder{}
+	r.events, r.errs = n.Client.EventService().Subscribe(ctx, `topic~="/tasks/"`)
+	return r
+}
+
+// Until returns the container's events, as words, up to the one that is last.
+func (r *Recorder) Until(t testing.TB, id, last string) []string {
+	t.Helper()
+	timeout := time.After(Limit)
+	var words []string
+	for {
+		select {
+		case envelope := <-r.events:
+			event, err := typeurl.UnmarshalAny(envelope.Event)
+			if err != nil {
+				t.Fatal(err)
+			}
+			word, container := describe(event, strings.TrimPrefix(envelope.Topic, "/tasks/"))
+			if container != id {
+				continue
+			}
+			words = append(words, word)
+			if word == last {
+				return words
+			}
+		case err := <-r.errs:
+			t.Fatalf("listen for events: %v, after %q", err, words)
+		case <-timeout:
+			t.Fatalf("no event %q of %s within %s, only %q", last, id, Limit, words)
+		}
+	}
+}
+
+// describe returns an event's topic, with "of exec" where it is not about the
+// container's first process, and the container that it is about.
+func describe(event any, topic string) (word, container string) {
+	e, ok := event.(interface{ GetContainerID() string })
+	if !ok {
+		return topic, ""
+	}
+	if exit, ok := event.(*eventstypes.TaskExit); ok && exit.GetID() != exit.GetContainerID() {
+		topic += " of exec"
+	}
+	if del, ok := event.(*eventstypes.TaskDelete); ok && del.GetID() != "" && del.GetID() != del.GetContainerID() {
+		topic += " of exec"
+	}
+	return topic, e.GetContainerID()
+}
