@@ -252,7 +252,7 @@ func (c *Control) explain(ctx context.Context, method string, err error) error {
 	case errors.As(err, &remote):
 		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, err)
 	default:
-		return fmt.Errorf("call %s of sandbox %s: %w (%v)", method, c.id, ErrSandboxGone, err)
+		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, c.gone(err))
 	}
 }
 
@@ -270,11 +270,17 @@ func (c *Control) connect() (*unet.Socket, error) {
 		socket, err := connectTo(fd)
 		unix.Close(fd)
 		if err != nil {
-			return nil, fmt.Errorf("connect to sandbox %s: %w (%v)", c.id, ErrSandboxGone, err)
+			return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, c.gone(err))
 		}
 		return socket, nil
 	}
-	return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, ErrSandboxGone)
+	return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, c.gone(os.ErrNotExist))
+}
+
+// gone is ErrSandboxGone with what was seen of that, and what the sandbox said
+// itself.
+func (c *Control) gone(err error) error {
+	return fmt.Errorf("%w (%v)%s", ErrSandboxGone, err, quoteWords(c.runsc.LastWords()))
 }
 
 // connectTo connects to the socket that an O_PATH descriptor stands for.

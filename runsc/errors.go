@@ -22,8 +22,12 @@ type Error struct {
 	Status int
 	// Err is set where the process could not be waited for or ran out of time.
 	Err error
-	// Messages are the errors that runsc logged during the call, oldest first.
+	// Messages are the errors that runsc logged during the call, oldest first,
+	// maxQuote bytes in all at most.
 	Messages []string
+	// LastWords is what the sandbox's process said when it died; see
+	// Runsc.LastWords.
+	LastWords string
 }
 
 func (e *Error) Error() string {
@@ -38,7 +42,7 @@ func (e *Error) Error() string {
 	if len(e.Messages) > 0 {
 		fmt.Fprintf(&b, ": %s", strings.Join(e.Messages, "; "))
 	}
-	return b.String()
+	return b.String() + quoteWords(e.LastWords)
 }
 
 func (e *Error) Unwrap() error { return e.Err }
@@ -56,9 +60,17 @@ func IsNotExist(err error) bool {
 	})
 }
 
-// maxMessages bounds what an Error quotes of runsc's log, and maxLogTail what is read of it.
+// failed returns the error of a call that has ended badly and began when the
+// log had the size mark.
+func (r *Runsc) failed(verb string, status int, err error, mark int64) *Error {
+	return &Error{Verb: verb, Status: status, Err: err, Messages: r.logSince(mark), LastWords: r.LastWords()}
+}
+
+// maxMessages and maxQuote, in bytes, bound what an Error quotes of runsc's log,
+// and maxLogTail what is read of it. A message may hold two whole specs.
 const (
 	maxMessages = 4
+	maxQuote    = 1 << 10
 	maxLogTail  = 256 << 10
 )
 
@@ -109,8 +121,34 @@ func errorMessages(r io.Reader) []string {
 			messages = append(messages, strings.TrimSpace(line.Msg))
 		}
 	}
-	if n := len(messages); n > maxMessages {
-		messages = messages[n-maxMessages:]
+	return bounded(messages)
+}
+
+// bounded returns the last few messages, the oldest shortened or left out
+// where all are too long.
+func bounded(messages []string) []string {
+	messages = messages[max(0, len(messages)-maxMessages):]
+	left := maxQuote
+	for i := len(messages) - 1; i >= 0; i-- {
+		if left < minQuote {
+			return messages[i+1:]
+		}
+		messages[i] = clip(messages[i], left)
+		left -= len(messages[i])
 	}
 	return messages
+}
+
+// minQuote is the least of a message, in bytes, that is worth a quotation.
+const minQuote = 64
+
+// clip shortens a text to n bytes: an error begins with what was tried, and
+// ends with the cause.
+func clip(text string, n int) string {
+	const gap = " … "
+	if len(text) <= n {
+		return text
+	}
+	half := (n - len(gap)) / 2
+	return strings.ToValidUTF8(text[:half], "") + gap + strings.ToValidUTF8(text[len(text)-half:], "")
 }

@@ -6,8 +6,10 @@ package runsc
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -61,6 +63,27 @@ func TestErrorMessagesKeepsTheLastFew(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"5", "6", "7", "8"}, errorMessages(strings.NewReader(log.String()))); diff != "" {
 		t.Errorf("messages (-want +got):\n%s", diff)
+	}
+}
+
+func TestErrorMessagesAreBounded(t *testing.T) {
+	long := "beginning " + strings.Repeat("é", maxQuote) + " end"
+	for _, messages := range [][]string{{long}, {long, "short"}, {"short", long}, {long, long, long}} {
+		n := len(messages)
+		got := bounded(slices.Clone(messages))
+		var all int
+		for _, m := range got {
+			all += len(m)
+			if m != "short" && (!strings.HasPrefix(m, "beginning é") || !strings.HasSuffix(m, "é end") || !utf8.ValidString(m)) {
+				t.Errorf("shortened to %q", m)
+			}
+		}
+		if all > maxQuote || len(got) == 0 || (messages[n-1] == "short") != (got[len(got)-1] == "short") {
+			t.Errorf("%d messages, the last one of %d bytes, became %d of %d bytes", n, len(messages[n-1]), len(got), all)
+		}
+	}
+	if got := bounded([]string{"a", "b"}); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("short messages became %q", got)
 	}
 }
 

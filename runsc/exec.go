@@ -29,8 +29,9 @@ type Process struct {
 	HostPid int
 	// Pid is its id inside the container.
 	Pid int
-	// Wait waits for its end and returns its exit status.
-	Wait func() (status int, err error)
+	// Wait waits for its end, or that of ctx, and returns its exit status. It may be
+	// called several times.
+	Wait func(ctx context.Context) (status int, err error)
 }
 
 // Exec starts a process in a running container. dir is an existing directory
@@ -73,10 +74,14 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 		ended <- end{status, err}
 	}()
 	p := &Process{HostPid: cmd.Process.Pid}
-	p.Wait = func() (int, error) {
-		e := <-ended
-		ended <- e
-		return e.status, e.err
+	p.Wait = func(ctx context.Context) (int, error) {
+		select {
+		case e := <-ended:
+			ended <- e
+			return e.status, e.err
+		case <-ctx.Done():
+			return 0, context.Cause(ctx)
+		}
 	}
 
 	limit := time.NewTimer(execLimit)
@@ -95,7 +100,7 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 			if p.Pid, err = readPid(pidFile); err == nil {
 				return p, nil
 			}
-			return nil, &Error{Verb: "exec", Status: e.status, Err: e.err, Messages: r.logSince(mark)}
+			return nil, r.failed("exec", e.status, e.err, mark)
 		case <-ctx.Done():
 			return nil, abandon(cmd.Process, ctx.Err())
 		case <-limit.C:

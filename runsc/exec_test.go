@@ -40,9 +40,14 @@ func TestExecReturnsWhenTheProcessRuns(t *testing.T) {
 	if diff := cmp.Diff(spec, &got); diff != "" {
 		t.Errorf("process (-want +got):\n%s", diff)
 	}
+	given, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := p.Wait(given); !errors.Is(err, context.Canceled) {
+		t.Errorf("Wait for a process that runs, given up = %v", err)
+	}
 	writeFile(t, filepath.Join(out, "gate"), "\n", 0)
 	for range 2 { // asking twice gives the same answer
-		if status, err := p.Wait(); err != nil || status != 5 {
+		if status, err := p.Wait(t.Context()); err != nil || status != 5 {
 			t.Errorf("Wait = %d, %v, want 5", status, err)
 		}
 	}
@@ -54,7 +59,7 @@ func TestExecSeesAProcessThatIsOverAtOnce(t *testing.T) {
 	if err != nil || p.Pid != 12 {
 		t.Fatalf("Exec = %+v, %v", p, err)
 	}
-	if status, err := p.Wait(); err != nil || status != 3 {
+	if status, err := p.Wait(t.Context()); err != nil || status != 3 {
 		t.Errorf("Wait = %d, %v, want 3", status, err)
 	}
 }
@@ -102,7 +107,7 @@ func TestExecOutlivesItsContext(t *testing.T) {
 		t.Fatal(err)
 	}
 	writeFile(t, filepath.Join(out, "gate"), "\n", 0)
-	if status, err := p.Wait(); err != nil || status != 0 {
+	if status, err := p.Wait(t.Context()); err != nil || status != 0 {
 		t.Errorf("Wait = %d, %v, want 0: the cancelled request ended the process", status, err)
 	}
 }

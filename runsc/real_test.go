@@ -271,7 +271,7 @@ func TestRealRunscLife(t *testing.T) {
 		if err := c.Signal(ctx, id, p.Pid, syscall.SIGKILL); err != nil {
 			t.Error(err)
 		}
-		if status, err := p.Wait(); err != nil || status != 128+9 {
+		if status, err := p.Wait(ctx); err != nil || status != 128+9 {
 			t.Errorf("Wait = %d, %v, want 137", status, err)
 		}
 		_, err = r.Exec(ctx, id, t.TempDir(), &specs.Process{Args: []string{"/nope"}, Cwd: "/"}, IO{})

@@ -45,6 +45,10 @@ type Runsc struct {
 	// Log is the file that runsc appends its messages to, one JSON object a
 	// line. An error of any method quotes what the call added to it.
 	Log string
+	// PanicLog is the file that the sandbox's process writes to when it dies of
+	// itself: Go's reports of panics, and why it could not boot. An error of any
+	// method quotes it. Whoever makes a sandbox calls ForgetWords before.
+	PanicLog string
 	// Flags are global flags, each "--name=value".
 	Flags []string
 	// Env is added to the environment of every call.
@@ -108,12 +112,15 @@ func (r *Runsc) run(ctx context.Context, c command) ([]byte, error) {
 	if ctxErr := ctx.Err(); ctxErr != nil {
 		err = ctxErr
 	}
-	return nil, &Error{Verb: c.args[0], Status: status, Err: err, Messages: r.logSince(mark)}
+	return nil, r.failed(c.args[0], status, err, mark)
 }
 
 // prepare makes the exec.Cmd; every stream of it is a real file.
 func (r *Runsc) prepare(ctx context.Context, c command) (*exec.Cmd, closerList, error) {
 	args := []string{"--root=" + r.Root}
+	if r.PanicLog != "" {
+		args = append(args, "--panic-log="+r.PanicLog)
+	}
 	if r.Log != "" {
 		args = append(args, "--log="+r.Log, "--log-format=json")
 	}

@@ -180,11 +180,12 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		return nil, nil, err
 	}
 	defer end()
-	from := sb.machine.state()
+	from, l := sb.machine.state(), sb.currentLife()
 	if err := sb.machine.move(Committing, Running, Paused); err != nil {
 		return nil, nil, err
 	}
 	defer func() { _ = sb.machine.move(from, Committing) }()
+	defer func() { err = s.withEnding(l, err) }()
 
 	// A kill must not wait for a capture: the gofer ends with the verb.
 	stop := context.AfterFunc(ctx, g.Kill)

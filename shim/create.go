@@ -273,6 +273,9 @@ func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.Cr
 		if _, err := s.madeBy(ctx); err != nil {
 			return 0, err
 		}
+		if err := s.runsc.ForgetWords(); err != nil {
+			return 0, err
+		}
 	}
 	if c.init.streams.Terminal == nil {
 		return create(opts)

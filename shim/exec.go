@@ -100,7 +100,7 @@ func (s *Service) startExec(ctx context.Context, sb *sandbox, c *container, exec
 	e.setStarted(p.HostPid)
 	s.events.put(&eventstypes.TaskExecStarted{ContainerID: c.id, ExecID: execID, Pid: uint32(p.HostPid)})
 	go func() {
-		status, err := p.Wait()
+		status, err := p.Wait(context.WithoutCancel(ctx))
 		os.RemoveAll(dir)
 		if err != nil {
 			log.L.WithError(err).WithField("exec", execID).Warn("wait for exec")

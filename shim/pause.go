@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/durabledir"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
+	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/hook"
 	"github.com/ateom/ateom/shim/stdio"
 	"github.com/ateom/ateom/shim/volumes"
@@ -94,7 +95,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	if err := sb.machine.move(Pausing, Running); err != nil {
 		return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
 	}
-	live := sb.live()
+	live, l := sb.live(), sb.currentLife()
 	answered := false
 	defer func() {
 		if err == nil {
@@ -124,7 +125,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	thaw, err := sb.freeze(ctx)
 	if err != nil {
 		release()
-		return nil, err
+		return nil, s.withEnding(l, err)
 	}
 	clock.mark("freeze")
 	if live[0].decl.pauseReturn == returnFrozen {
@@ -153,6 +154,9 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	if err != nil {
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // what else failed, failed of that
+		}
+		if errors.Is(err, runsc.ErrSandboxGone) {
+			return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, s.withEnding(l, err))
 		}
 		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, sb.adviseOnFull(err))
 	}

@@ -104,21 +104,11 @@ func (t *target) Exec(ctx context.Context, command []string) (int, error) {
 	if err != nil {
 		return 0, err
 	}
-	type end struct {
-		status int
-		err    error
+	status, err := p.Wait(ctx)
+	if ctx.Err() != nil {
+		err = errors.Join(err, t.sandbox.control.Signal(context.WithoutCancel(ctx), t.container.id, p.Pid, 9))
 	}
-	ended := make(chan end, 1)
-	go func() {
-		status, err := p.Wait()
-		ended <- end{status, err}
-	}()
-	select {
-	case e := <-ended:
-		return e.status, e.err
-	case <-ctx.Done():
-		return 0, errors.Join(ctx.Err(), t.sandbox.control.Signal(context.WithoutCancel(ctx), t.container.id, p.Pid, 9))
-	}
+	return status, err
 }
 
 // Bounds of what lastLines quotes.

@@ -158,11 +158,13 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	s.machine = newMachine(s.noteState)
 	s.there, s.gone = context.WithCancel(context.Background())
 	s.runsc = &runsc.Runsc{
-		Binary:  binary,
-		Root:    rundir.Runsc(cfg.RunDir, namespace, id),
-		Flags:   cfg.Flags(),
-		Log:     filepath.Join(s.scratch, "runsc.log"),
-		Starter: s.starter,
+		Binary: binary,
+		Root:   rundir.Runsc(cfg.RunDir, namespace, id),
+		Flags:  cfg.Flags(),
+		Log:    filepath.Join(s.scratch, "runsc.log"),
+		// Not --debug-log: a program can make the sentry write there without an end.
+		PanicLog: filepath.Join(s.scratch, "panic.log"),
+		Starter:  s.starter,
 	}
 	s.control = s.runsc.Control(id)
 	if s.local, err = local.Open(cfg.StateDir); err != nil {

@@ -49,6 +49,9 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 		log.L.WithError(errors.Join(err, waitErr)).WithField("container", c.id).Warn("sandbox ended without a word")
 		return killedStatus
 	}
+	if words := sb.runsc.LastWords(); words != "" && c.isRoot(sb) {
+		log.L.WithField("sandbox", sb.id).WithField("status", status).Errorf("the sandbox has died; its last words: %q", words)
+	}
 	if status == killedStatus && cgroup.OOMKills(sb.cgroup) > l.oomKills {
 		s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
 	}

@@ -179,7 +179,7 @@ func overlay[V any](under, over map[string]V) map[string]V {
 }
 
 // reservedFlags are the flags of runsc that package runsc sets itself.
-var reservedFlags = []string{"root", "log", "log-format"}
+var reservedFlags = []string{"root", "log", "log-format", "panic-log"}
 
 // resolve checks what can be checked without touching anything and finds the binaries.
 func (c *Config) resolve() error {

@@ -110,6 +110,7 @@ func TestBadConfigurationNamesTheSetting(t *testing.T) {
 		{"unknown hydrate", `hydrate = "slow"`, `hydrate: want`},
 		{"overlay none", "[runsc-flags]\noverlay2 = \"none\"", "runsc-flags.overlay2"},
 		{"reserved flag", "[runsc-flags]\nroot = \"/x\"", "runsc-flags.root"},
+		{"reserved log", "[runsc-flags]\npanic-log = \"/x\"", "runsc-flags.panic-log"},
 		{"store without URL", "[stores.a]\nenv = {A = \"b\"}", "stores.a.url: missing"},
 		{"store that is a path", "[stores.a]\nurl = \"/dir\"", "stores.a.url: want a URL"},
 		{"relative key-file", "[stores.a]\nurl = \"file:///a\"\nkey-file = \"k\"", `stores.a.key-file: want an absolute path, got "k"`},
