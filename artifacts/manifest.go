@@ -90,12 +90,9 @@ type Container struct {
 	// digest ("sha256:…"); empty where nobody told.
 	Image       string `json:"image,omitempty"`
 	ImageDigest string `json:"imageDigest,omitempty"`
-	// SpecDigest is the digest of those fields of the OCI spec that a restore
-	// must find unchanged.
-	SpecDigest string `json:"specDigest,omitempty"`
-	// Args of the container's process, for people who look inside.
-	Args []string `json:"args,omitempty"`
-	// Mounts are the places in the container where something is mounted, sorted.
+	// Args of the container's process, and Mounts, the places in the container
+	// where something is mounted, sorted: a restore must find both unchanged.
+	Args   []string `json:"args,omitempty"`
 	Mounts []string `json:"mounts,omitempty"`
 	Extra  Extra    `json:"-"`
 }

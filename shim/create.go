@@ -85,7 +85,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			return nil, err
 		}
 	} else if sb.origin != nil {
-		if err := sb.origin.checkMember(c); err != nil {
+		if err := sb.origin.checkMember(c, sb.mountsToBe(c)); err != nil {
 			return nil, err
 		}
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/durabledir"
+	"github.com/ateom/ateom/shim/inside"
 )
 
 // A sandbox whose memory comes from a snapshot begins to run when the last of
@@ -59,33 +61,38 @@ func (o *origin) isCompleted(c *container) bool {
 // checkMember refuses a container that is not the one that the snapshot holds
 // under its name, and says what differs. runsc compares more than a manifest
 // tells, and refuses what it finds.
-func (o *origin) checkMember(c *container) error {
+func (o *origin) checkMember(c *container, mounts []string) error {
 	m := o.manifest
 	if m.Scope != artifacts.Full || o.complete || o.isCompleted(c) {
 		return nil
 	}
 	i := slices.IndexFunc(m.Sandbox.Containers, func(was artifacts.Container) bool { return was.Name == c.name })
 	if i <= 0 {
-		var names []string
-		for i, was := range m.Sandbox.Containers {
-			if i > 0 {
-				names = append(names, was.Name)
-			}
-		}
-		return incompatible(m, "it has no container %q (it has: %s)", c.name, strings.Join(names, ", "))
+		return incompatible(m, "it has no container %q (it has: %s)", c.name, strings.Join(memberNames(m), ", "))
 	}
 	if o.arrived[c.name] {
 		return incompatible(m, "container %q has come already and ended before the others did; delete the pod and make it anew", c.name)
 	}
-	if diff := differences(&m.Sandbox.Containers[i], c.spec); len(diff) > 0 {
+	if diff := differences(&m.Sandbox.Containers[i], c.spec, mounts); len(diff) > 0 {
 		return incompatible(m, "container %q differs: %s", c.name, strings.Join(diff, "; "))
 	}
 	return nil
 }
 
+// memberNames are the names of a snapshot's containers but the root one.
+func memberNames(m *artifacts.Manifest) []string {
+	var names []string
+	for i, c := range m.Sandbox.Containers {
+		if i > 0 {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
 // differences compares a container of a snapshot with the one that is to go on
-// from it.
-func differences(was *artifacts.Container, spec *specs.Spec) []string {
+// from it, and that is to have the mounts.
+func differences(was *artifacts.Container, spec *specs.Spec, mounts []string) []string {
 	var diff []string
 	image, digest := imageOf(spec)
 	switch {
@@ -102,13 +109,12 @@ func differences(was *artifacts.Container, spec *specs.Spec) []string {
 	if was.Mounts == nil {
 		return diff
 	}
-	now := mountPoints(spec)
 	for _, path := range was.Mounts {
-		if !slices.Contains(now, path) {
+		if !slices.Contains(mounts, path) {
 			diff = append(diff, fmt.Sprintf("nothing is mounted at %s any more", path))
 		}
 	}
-	for _, path := range now {
+	for _, path := range mounts {
 		if !slices.Contains(was.Mounts, path) {
 			diff = append(diff, fmt.Sprintf("something is mounted at %s, where nothing was", path))
 		}
@@ -121,6 +127,27 @@ func mountPoints(spec *specs.Spec) []string {
 	var paths []string
 	for _, m := range spec.Mounts {
 		paths = append(paths, m.Destination)
+	}
+	slices.Sort(paths)
+	return slices.Compact(paths)
+}
+
+// mountsToBe are the mountPoints that a container has when the shim has added
+// its own.
+func (s *sandbox) mountsToBe(c *container) []string {
+	paths := mountPoints(c.spec)
+	for _, d := range durabledir.ForContainer(c.decl.volumes, c.name) {
+		if _, mounted := bindSource(c.spec.Mounts, d.MountPath); !mounted {
+			paths = append(paths, d.MountPath)
+		}
+	}
+	if s.tellsInside(c) {
+		// What may be asked for, the first container says.
+		asks := len(c.decl.self) > 0
+		if root, err := s.container(s.id); err == nil {
+			asks = len(root.decl.self) > 0
+		}
+		paths = append(paths, inside.Places(c.decl.inside, asks)...)
 	}
 	slices.Sort(paths)
 	return slices.Compact(paths)

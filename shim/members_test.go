@@ -50,7 +50,7 @@ func TestAContainerThatIsNotTheSnapshotsIsRefusedWithWhatDiffers(t *testing.T) {
 		{member("app", "app:1", run, "/proc"), "nothing is mounted at /data any more"},
 		{member("app", "app:1", run, "/data", "/proc", "/new"), "something is mounted at /new, where nothing was"},
 	} {
-		err := newOrigin().checkMember(tt.c)
+		err := newOrigin().checkMember(tt.c, mountPoints(tt.c.spec))
 		if tt.want == "" && err != nil || tt.want != "" && (!errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), tt.want)) {
 			t.Errorf("container %s: %v, want %q", tt.c.name, err, tt.want)
 		}
@@ -65,14 +65,14 @@ func TestASandboxIsCompleteWhenTheLastContainerHasCome(t *testing.T) {
 	if got := o.missing(); len(got) != 1 || got[0] != "app" {
 		t.Errorf("missing %v, want app", got)
 	}
-	if err := o.checkMember(member("side", "", nil)); !errdefs.IsFailedPrecondition(err) {
+	if err := o.checkMember(member("side", "", nil), nil); !errdefs.IsFailedPrecondition(err) {
 		t.Errorf("a second container %q: %v", "side", err)
 	}
 	if !o.arrive(&container{name: "app"}, false) {
 		t.Error("not complete with all")
 	}
 	// Whatever comes later is a container as any other.
-	if err := o.checkMember(member("debugger", "", nil)); err != nil {
+	if err := o.checkMember(member("debugger", "", nil), nil); err != nil {
 		t.Errorf("an ephemeral container: %v", err)
 	}
 }

@@ -9,16 +9,18 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
-	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/shim/config"
+	"github.com/ateom/ateom/shim/gofer"
+	"github.com/ateom/ateom/shim/sandboxid"
 )
 
 // An origin is the snapshot that a new sandbox starts from.
@@ -62,7 +64,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 			return fmt.Errorf("bring the paused pod %s/%s back: %w", s.pod.Namespace, s.pod.Name, err)
 		}
 		s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, slept: snap, release: s.use(id)}
-		return s.checkOrigin(ctx, c.spec)
+		return s.checkOrigin(ctx, c, snap.Manifest)
 	}
 	if id == "" && checkpoint == "" || s.ledger != nil && s.ledger.Begun {
 		return nil
@@ -74,7 +76,7 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 				return err
 			}
 			s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, release: s.use(id)}
-			return s.checkOrigin(ctx, c.spec)
+			return s.checkOrigin(ctx, c, snap.Manifest)
 		}
 		if !errors.Is(err, errdefs.ErrNotFound) {
 			return err
@@ -112,26 +114,29 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 
 // fetchOrigin brings the snapshot's local side and fills the root container's
 // volumes, which are empty directories by now. A snapshot that could not be
-// used here is refused before pages move.
+// used here is refused when its manifest has come, and nothing else.
 func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.Volume) error {
 	o := s.origin
 	if o == nil || o.local {
 		return nil
 	}
 	o.volumes = o.manifest.ID
-	request := &job.Request{Dir: o.dir, ID: o.manifest.ID, Volumes: volumes}
-	if c.decl.golden != "" {
-		request.Scope = artifacts.Data
+	check := func(m *artifacts.Manifest) error { return s.checkOrigin(ctx, c, m) }
+	if c.decl.golden == "" {
+		return s.fetch(ctx, &job.Request{Dir: o.dir, ID: o.volumes, Volumes: volumes}, check)
 	}
-	if err := s.fetch(ctx, request); err != nil {
+	if err := s.fetch(ctx, &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}, check); err != nil {
 		return err
 	}
-	if c.decl.golden != "" {
-		if err := s.fetch(ctx, &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}); err != nil {
-			return err
-		}
-	}
-	return s.checkOrigin(ctx, c.spec)
+	return s.fetchVolumes(ctx, volumes)
+}
+
+// fetchVolumes fills volumes alone, from the snapshot that has them.
+func (s *sandbox) fetchVolumes(ctx context.Context, volumes []job.Volume) error {
+	memory := s.origin.manifest
+	defer func() { s.origin.manifest = memory }()
+	whatever := func(*artifacts.Manifest) error { return nil }
+	return s.fetch(ctx, &job.Request{ID: s.origin.volumes, Volumes: volumes, Scope: artifacts.Data}, whatever)
 }
 
 // fillVolumes fills volumes that came with another container than the root one.
@@ -146,9 +151,7 @@ func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 	if len(volumes) == 0 {
 		return nil
 	}
-	manifest := o.manifest
-	defer func() { o.manifest = manifest }()
-	if err := s.fetch(ctx, &job.Request{ID: o.volumes, Volumes: volumes, Scope: artifacts.Data}); err != nil {
+	if err := s.fetchVolumes(ctx, volumes); err != nil {
 		return err
 	}
 	if s.ledger == nil {
@@ -160,18 +163,19 @@ func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 	return s.ledger.Write()
 }
 
-// fetch runs a Fetch from the origin's store; what it brings becomes the
-// origin's manifest.
-func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
+// fetch runs a Fetch from the origin's store, unless check refuses the manifest;
+// what it brings becomes the origin's manifest.
+func (s *sandbox) fetch(ctx context.Context, r *job.Request, check func(*artifacts.Manifest) error) error {
 	o := s.origin
 	r.Cache = s.cache(ctx)
-	r.Verb, r.Store, r.Lazy = job.Fetch, o.store, s.checkpointIO(ctx) == config.Gofer
-	done, err := s.job(ctx, r)
+	r.Store, r.Lazy = o.store, s.checkpointIO(ctx) == config.Gofer
+	binary, err := s.cfg.GoferPath()
+	if err != nil {
+		return err
+	}
+	done, err := gofer.Fetch(ctx, binary, s.starter, r, check, s.noteProgress)
 	if err != nil {
 		return fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))
-	}
-	if done.Manifest == nil {
-		return fmt.Errorf("fetch snapshot %s: the gofer brought no manifest: %w", r.ID, errdefs.ErrInternal)
 	}
 	for _, w := range done.Warnings {
 		log.G(ctx).WithField("snapshot", r.ID).Warn(w)
@@ -180,9 +184,26 @@ func (s *sandbox) fetch(ctx context.Context, r *job.Request) error {
 	return nil
 }
 
-func (s *sandbox) checkOrigin(ctx context.Context, spec *specs.Spec) error {
-	_, digest := imageOf(spec)
-	return s.checkCompatible(ctx, s.origin.manifest, digest)
+// checkOrigin refuses a snapshot that the root container cannot start from, with
+// what differs. runsc compares more than a manifest tells, and refuses what it
+// finds.
+func (s *sandbox) checkOrigin(ctx context.Context, c *container, m *artifacts.Manifest) error {
+	_, digest := imageOf(c.spec)
+	if err := s.checkCompatible(ctx, m, digest); err != nil {
+		return err
+	}
+	was := m.Sandbox.Containers
+	if m.Scope != artifacts.Full || len(was) == 0 {
+		return nil
+	}
+	if diff := differences(&was[0], c.spec, s.mountsToBe(c)); len(diff) > 0 {
+		return incompatible(m, "container %q differs: %s", c.name, strings.Join(diff, "; "))
+	}
+	if len(was) > 1 && !s.cri && c.spec.Annotations[sandboxid.GroupAnnotation] == "" {
+		return incompatible(m, "it has %d containers, and %q is to be the only one of its sandbox; give it and %s the same annotation %s",
+			len(was), c.id, strings.Join(memberNames(m), ", "), sandboxid.GroupAnnotation)
+	}
+	return nil
 }
 
 // fileURL returns the URL of a store in a directory.

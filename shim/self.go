@@ -61,9 +61,14 @@ func (s *Service) settleInside(ctx context.Context, sb *sandbox, decl *declarati
 	return nil
 }
 
+// tellsInside says whether a container gets the directory.
+func (s *sandbox) tellsInside(c *container) bool {
+	return c.decl.inside != "" && !(s.cri && c.isRoot(s))
+}
+
 // mountInside puts the directory into a container.
 func (s *sandbox) mountInside(c *container) error {
-	if c.decl.inside == "" || s.cri && c.isRoot(s) {
+	if !s.tellsInside(c) {
 		return nil
 	}
 	if s.inside == nil {

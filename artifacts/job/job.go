@@ -21,6 +21,14 @@
 //	gofer → Event{Kind: Progress} …
 //	gofer → Event{Kind: Done, Manifest: …}
 //
+// A Fetch that has Ask is one too, so that what cannot be used costs nothing:
+//
+//	shim  → Request{Verb: Fetch, Ask: true}
+//	gofer → Event{Kind: Ready, Manifest: …}      (nothing else was read)
+//	shim  → Request{Verb: Bring}                 (or it closes the gofer's input)
+//	gofer → Event{Kind: Progress} …
+//	gofer → Event{Kind: Done, Manifest: …}
+//
 // Every other verb is one request, any number of Progress events and one Done.
 // An Event with Kind Failed ends any job.
 package job
@@ -50,6 +58,8 @@ const (
 	// Fetch brings a snapshot from Store: its manifest and kernel parts into
 	// Dir, its volumes into Volumes, and its pages unless Lazy.
 	Fetch Verb = "fetch"
+	// Bring asks for what a Fetch has shown the manifest of.
+	Bring Verb = "bring"
 )
 
 // A Store is a place for snapshots, resolved from the node's configuration.
@@ -107,6 +117,9 @@ type Request struct {
 	// Lazy leaves the pages part in the store: the checkpoint side-car will
 	// read it from there (Fetch only).
 	Lazy bool `json:"lazy,omitempty"`
+	// Ask shows the manifest, and waits for Bring, before anything else is read or
+	// written (Fetch only).
+	Ask bool `json:"ask,omitempty"`
 }
 
 // Kind names what an Event tells.
@@ -129,7 +142,7 @@ type Event struct {
 	Total int64  `json:"total,omitempty"`
 	// Parts of a Seal.
 	Parts []artifacts.Part `json:"parts,omitempty"`
-	// Manifest as it stands in the store (Upload, Fetch).
+	// Manifest as it stands in the store (Upload, Fetch, and the Ready of a Fetch).
 	Manifest *artifacts.Manifest `json:"manifest,omitempty"`
 	// Sent and Received count bytes on the way to and from the store.
 	Sent     int64 `json:"sent,omitempty"`

@@ -31,9 +31,18 @@ func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*arti
 	if err != nil {
 		return nil, nil, err
 	}
+	warnings, err := bring(ctx, s, m, r, p)
+	if err != nil {
+		return nil, nil, err
+	}
+	return m, warnings, nil
+}
+
+// bring is Fetch for who has the manifest.
+func bring(ctx context.Context, s bucket.Store, m *artifacts.Manifest, r *job.Request, p *Meter) ([]string, error) {
 	for i, v := range r.Volumes {
 		if err := takeVolume(v, r.ID); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes[:i]))
+			return nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes[:i]))
 		}
 	}
 	warnings, err := fetch(ctx, s, m, r, p)
@@ -41,14 +50,14 @@ func Fetch(ctx context.Context, s bucket.Store, r *job.Request, p *Meter) (*arti
 		warnings, err = fetchUncached(ctx, s, m, r, p)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
+		return nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
 	}
 	for _, v := range r.Volumes {
 		if err := durabledir.Unmark(v.Path); err != nil {
-			return nil, nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
+			return nil, errors.Join(fmt.Errorf("fetch snapshot %s: %w", r.ID, err), clearVolumes(r.Volumes))
 		}
 	}
-	return m, warnings, nil
+	return warnings, nil
 }
 
 // fetchUncached is a second fetch, by the store alone: a cache promises nothing,

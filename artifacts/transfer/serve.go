@@ -144,7 +144,19 @@ func (s *session) fetch(ctx context.Context, r *job.Request) (*job.Event, error)
 		return nil, err
 	}
 	defer s.store.Close()
-	m, warnings, err := Fetch(ctx, s.store, r, &s.meter)
+	m, err := Get(ctx, s.store, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	if r.Ask {
+		if err := s.send(&job.Event{Kind: job.Ready, Manifest: m}); err != nil {
+			return nil, err
+		}
+		if _, err := s.expect(ctx, job.Bring); err != nil {
+			return nil, err
+		}
+	}
+	warnings, err := bring(ctx, s.store, m, r, &s.meter)
 	if err != nil {
 		return nil, err
 	}

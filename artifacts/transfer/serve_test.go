@@ -18,6 +18,7 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -122,8 +123,24 @@ func TestServeCommitsAndFetches(t *testing.T) {
 	}
 
 	dir := t.TempDir()
+	ask := &job.Request{Verb: job.Fetch, Dir: dir, Store: store, ID: id, Volumes: there.volumes, Ask: true}
 	g = startGofer(t)
-	g.send(&job.Request{Verb: job.Fetch, Dir: dir, Store: store, ID: id, Volumes: there.volumes})
+	g.send(ask)
+	if shown := g.await(job.Ready); !cmp.Equal(done.Manifest, shown.Manifest) {
+		t.Errorf("the manifest that is asked about is %+v", shown.Manifest)
+	}
+	g.in.Close() // no, thank you
+	g.await(job.Failed)
+	if err := g.end(); !errors.Is(err, errdefs.ErrAborted) {
+		t.Errorf("a Fetch that was not wanted ended with %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 || len(there.tree()) > 0 {
+		t.Errorf("a Fetch that was not wanted has brought %v and %v, %v", entries, there.tree(), err)
+	}
+	g = startGofer(t)
+	g.send(ask)
+	g.await(job.Ready)
+	g.send(&job.Request{Verb: job.Bring})
 	fetched := g.await(job.Done)
 	if err := g.end(); err != nil {
 		t.Fatal(err)

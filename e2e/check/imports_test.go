@@ -58,7 +58,7 @@ var rules = []rule{
 	{"shim/rundir", nil},
 	{"shim/sweep", []string{"artifacts/local", "shim/config", "shim/network", "shim/roster", "shim/rundir", "shim/volumes"}},
 	{"shim/config", []string{"artifacts/cache", "artifacts/job"}},
-	{"shim/gofer", []string{"artifacts/job", "runsc"}},
+	{"shim/gofer", []string{"artifacts", "artifacts/job", "runsc"}},
 	{"shim/plugin", []string{"shim", "shim/sandboxid"}},
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 

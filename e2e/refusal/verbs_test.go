@@ -151,31 +151,3 @@ func TestHalfAndDamagedSnapshotsAreRefused(t *testing.T) {
 		})
 	}
 }
-
-// What the snapshot was made of is what it is woken with.
-func TestSnapshotsOfSomethingElseAreRefused(t *testing.T) {
-	n := harness.NewNode(t, harness.Config{})
-	task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}})
-	id := harness.LastLine(n.Ateom(t, "tasks", "commit", "--scope", "Full", task.ID))
-	for _, c := range []struct {
-		name string
-		with harness.Container
-		says []string
-	}{
-		{"other program", harness.Container{Args: []string{"sleep", "2000"}}, []string{"spec"}},
-		{"other volumes", harness.Container{Args: []string{"sleep", "1000"}, Annotations: map[string]string{"ateom.dev/durable-dirs": `[{"name":"a","mountPath":"/a"}]`}}, nil},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			a := map[string]string{"ateom.dev/restore-from": id}
-			for k, v := range c.with.Annotations {
-				a[k] = v
-			}
-			c.with.Annotations = a
-			_, err := n.TryRun(t, c.with)
-			if err == nil {
-				t.Fatal("a task started from it")
-			}
-			wantSentence(t, err.Error(), append(c.says, id))
-		})
-	}
-}

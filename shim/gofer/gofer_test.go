@@ -68,6 +68,15 @@ func fakeGofer(b string) int {
 			out.Encode(job.Event{Kind: job.Progress, Phase: "upload", Bytes: int64(i), Total: 3})
 		}
 		out.Encode(job.Event{Kind: job.Done, Manifest: upload.Manifest, Sent: 3})
+	case "asks":
+		if r := next(); r.Verb != job.Fetch || !r.Ask {
+			return 3
+		}
+		out.Encode(job.Event{Kind: job.Ready, Manifest: &artifacts.Manifest{ID: "shown"}})
+		if r := next(); r == nil || r.Verb != job.Bring {
+			return 3
+		}
+		out.Encode(job.Event{Kind: job.Done, Manifest: &artifacts.Manifest{ID: "brought"}})
 	case "silent":
 		next()
 	case "last words":
@@ -285,6 +294,29 @@ func TestRun(t *testing.T) {
 	}
 	if _, err := Run(t.Context(), "/nonexistent/gofer", osStarter{}, &job.Request{}, nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Run of a missing binary = %v", err)
+	}
+}
+
+func TestFetchBringsWhatIsFoundGood(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(behaviour, "asks")
+	bad := errors.New("of another make")
+	for _, verdict := range []error{nil, bad} {
+		var asked artifacts.ID
+		e, err := Fetch(t.Context(), self, osStarter{}, &job.Request{}, func(m *artifacts.Manifest) error {
+			asked = m.ID
+			return verdict
+		}, nil)
+		if asked != "shown" || !errors.Is(err, verdict) || verdict == nil && (err != nil || e.Manifest.ID != "brought") {
+			t.Errorf("asked about %q and told %v: Fetch = %+v, %v", asked, verdict, e, err)
+		}
+	}
+	t.Setenv(behaviour, "not_found")
+	if _, err := Fetch(t.Context(), self, osStarter{}, &job.Request{}, nil, nil); !errdefs.IsNotFound(err) {
+		t.Errorf("Fetch = %v, want not found", err)
 	}
 }
 

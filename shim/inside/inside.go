@@ -148,6 +148,14 @@ func (d *Dir) Mounts(at string, own []specs.Mount) ([]specs.Mount, error) {
 	return mounts, nil
 }
 
+// Places are where Mounts mounts something for the directory at a path.
+func Places(at string, requests bool) []string {
+	if !requests {
+		return []string{at}
+	}
+	return []string{at, path.Join(at, request)}
+}
+
 // An Origin is where the memory of a sandbox comes from.
 type Origin struct {
 	Snapshot string // its id; empty if the memory is new
