@@ -109,17 +109,21 @@ type asker struct {
 
 // serve does what is asked, if it may be, and answers with a line: the
 // request's id, "resumed", "failed" or "refused", and the snapshot or the reason.
-// "-" stands for an id that is not known.
+// "-" stands for an id that is not known. A reason to refuse begins with the name
+// that errno(3) has for it.
 func (a *asker) serve(ctx context.Context, r *inside.Request, err error) {
 	id := "-"
 	if r != nil {
 		id = r.ID
 		err = a.admit(r)
+	} else if err != nil {
+		err = fmt.Errorf("EINVAL %w", err)
 	}
 	word, text := "refused", ""
 	if err == nil {
 		var snapshot artifacts.ID
-		if snapshot, err = a.do(ctx, r); err == nil {
+		snapshot, err = recovered(ctx, func() (artifacts.ID, error) { return a.do(ctx, r) })
+		if err == nil {
 			word, text = "resumed", string(snapshot)
 		} else {
 			word = "failed"
@@ -137,10 +141,10 @@ func (a *asker) serve(ctx context.Context, r *inside.Request, err error) {
 // admit refuses what is not allowed, and what comes too soon.
 func (a *asker) admit(r *inside.Request) error {
 	if !a.allowed[r.Verb] {
-		return fmt.Errorf("%s is not allowed here (%s)", r.Verb, inside.SelfAnnotation)
+		return fmt.Errorf("EPERM %s is not allowed here (%s)", r.Verb, inside.SelfAnnotation)
 	}
 	if wait := time.Until(a.last.Add(selfInterval)); wait > 0 && !a.last.IsZero() {
-		return fmt.Errorf("the last request was a moment ago; ask again in %s", wait.Round(100*time.Millisecond))
+		return fmt.Errorf("EAGAIN the last request was a moment ago; ask again in %s", wait.Round(100*time.Millisecond))
 	}
 	a.last = time.Now()
 	return nil

@@ -138,7 +138,7 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 	t.Run("another verb", func(t *testing.T) {
 		t.Parallel()
 		task := n.Run(t, ask("no", "Pause", "Commit"))
-		if got := learned(t, task); !strings.HasPrefix(got["answer"], "no refused Pause is not allowed") {
+		if got := learned(t, task); !strings.HasPrefix(got["answer"], "no refused EPERM Pause is not allowed") {
 			t.Errorf("the program learned %q", got)
 		}
 		task.WantState(t, client.Running)
@@ -148,7 +148,7 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 		task := n.Run(t, ask("no", "Delete everything", "Commit"))
 		harness.Eventually(t, func() error {
 			out, err := output(t, task, "cat", "/run/ateom/answer")
-			if err != nil || !strings.HasPrefix(out, "- refused want a line") {
+			if err != nil || !strings.HasPrefix(out, "- refused EINVAL want a line") {
 				return fmt.Errorf("answer %q, %v", out, err)
 			}
 			return nil
@@ -168,6 +168,65 @@ func TestWhatIsNotAllowedIsRefused(t *testing.T) {
 	})
 }
 
+// errnos tries to write where a program may ask for a save, as root and as nobody,
+// and says what each attempt ends with.
+const errnos = `
+import errno, os
+def attempt(path):
+    try:
+        fd = os.open(path, os.O_WRONLY)
+        os.write(fd, b"one Pause\n")
+        print(os.getuid(), path, "OK")
+    except OSError as e:
+        print(os.getuid(), path, errno.errorcode[e.errno])
+for uid in 0, 65534:
+    os.setuid(uid)
+    attempt("/proc/gvisor/checkpoint")
+    attempt("/run/ateom/request")
+print("done", flush=True)
+import time; time.sleep(1000)
+`
+
+// What is not allowed ends as system calls do: with EPERM where gVisor's own file
+// is asked, with EROFS or EACCES where ours is read-only, with EPERM in the answer
+// where another verb is allowed.
+func TestWhatIsNotAllowedIsAnError(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	both := func(word string) map[string]string { return map[string]string{"0": word, "65534": word} }
+	for name, c := range map[string]struct {
+		annotations map[string]string
+		// request is what root and nobody get that write one.
+		request map[string]string
+	}{
+		"no annotation": {nil, both("ENOENT")},
+		"to read alone": {map[string]string{"ateom.dev/inside": "/run/ateom"}, map[string]string{"0": "EROFS", "65534": "EACCES"}},
+		"another verb":  {map[string]string{"ateom.dev/inside": "/run/ateom", "ateom.dev/self": "Commit"}, both("OK")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			task := n.Run(t, harness.Container{Image: images.Debian, Args: []string{"python3", "-c", errnos}, Annotations: c.annotations})
+			task.AwaitLog(t, "done")
+			for uid, request := range c.request {
+				for path, want := range map[string]string{"/proc/gvisor/checkpoint": "EPERM", "/run/ateom/request": request} {
+					if line := uid + " " + path + " " + want + "\n"; !strings.Contains(task.Log(t), line) {
+						t.Errorf("want %q in:\n%s", line, task.Log(t))
+					}
+				}
+			}
+			if c.request["0"] == "OK" {
+				harness.Eventually(t, func() error {
+					if out, err := output(t, task, "cat", "/run/ateom/answer"); err != nil || !strings.HasPrefix(out, "one refused EPERM Pause is not allowed here") {
+						return fmt.Errorf("answer %q, %v", out, err)
+					}
+					return nil
+				})
+			}
+			task.WantState(t, client.Running)
+		})
+	}
+}
+
 // The second of two requests that follow each other is refused, and fails
 // nothing.
 func TestRequestsAreLimited(t *testing.T) {
@@ -184,7 +243,7 @@ func TestRequestsAreLimited(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	if len(lines) != 2 || !strings.HasPrefix(lines[0], "a resumed ") || !strings.HasPrefix(lines[1], "b refused the last request was a moment ago") {
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "a resumed ") || !strings.HasPrefix(lines[1], "b refused EAGAIN the last request was a moment ago") {
 		t.Errorf("answers %q", lines)
 	}
 }
