@@ -265,6 +265,7 @@ func (s *sandbox) loading() *ateomv1.Loading {
 	l := &ateomv1.Loading{
 		Total: status.Total, Asked: status.Asked, Waited: status.Waited,
 		Fetched: status.Fetched, Verified: status.Verified, Loaded: status.Moved, Ended: status.Ended, Error: status.Error,
+		Nanos: status.Elapsed.Nanoseconds(),
 	}
 	if !l.Ended {
 		l.Remaining = max(0, l.Total-l.Loaded)

@@ -20,6 +20,9 @@ type stopwatch struct {
 	start  time.Time
 	last   time.Time
 	phases []*ateomv1.Phase
+	// firstInstruction is how long after the request programs that came back ran at
+	// the latest; 0 if none did.
+	firstInstruction time.Duration
 	// traceParent is the caller's span, if it told of one.
 	traceParent string
 	// snapshot is what the verb made or used, sent what it put into a store.
@@ -46,6 +49,9 @@ func (w *stopwatch) mark(name string) {
 	w.phases = append(w.phases, &ateomv1.Phase{Name: name, Nanos: now.Sub(w.last).Nanoseconds()})
 	w.last = now
 }
+
+// runs notes that programs have begun to run: whoever started them has said so.
+func (w *stopwatch) runs() { w.firstInstruction = w.last.Sub(w.start) }
 
 // worthTelling is how long a wait must be to be a phase of its own; a shorter
 // one belongs to the phase that follows.

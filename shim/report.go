@@ -34,7 +34,9 @@ func (s *sandbox) ended(ctx context.Context, v verb, w *stopwatch, err error) {
 		// The stretch in which it failed, clearing up included.
 		w.mark("failed")
 	}
-	r := &ateomv1.VerbReport{Verb: string(v), Start: timestamppb.New(w.start), Phases: w.phases}
+	r := &ateomv1.VerbReport{
+		Verb: string(v), Start: timestamppb.New(w.start), Phases: w.phases, FirstInstructionNanos: w.firstInstruction.Nanoseconds(),
+	}
 	if err != nil {
 		r.Cause, r.Error = cause(err), oneLine(err)
 	}
@@ -66,6 +68,9 @@ func (s *sandbox) logVerb(ctx context.Context, r *ateomv1.VerbReport) {
 		total += took
 	}
 	fields["total"] = total.String()
+	if first := r.GetFirstInstructionNanos(); first > 0 {
+		fields["first-instruction"] = time.Duration(first).String()
+	}
 	if r.GetCause() == "" {
 		log.G(ctx).WithFields(fields).Info("verb done")
 		return

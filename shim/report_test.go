@@ -56,6 +56,7 @@ func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 	w := newStopwatch(ctx)
 	w.mark("freeze")
 	w.mark("save")
+	w.runs()
 	w.snapshot = &artifacts.Manifest{ID: "s1", Scope: artifacts.Full, Parts: []artifacts.Part{{Size: 3}, {Size: 4}}}
 	b.sb.ended(ctx, verbPause, w, nil)
 	failure := errors.Join(fmt.Errorf("bucket: %w", errdefs.ErrUnavailable), errors.New("and more"))
@@ -92,6 +93,9 @@ func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 		if total, err := time.ParseDuration(fields["total"].(string)); err != nil || total != sum || total != entries[i].Took() {
 			t.Errorf("total %v, %v; the phases sum to %v", total, err, sum)
 		}
+		if first, ok := fields["first-instruction"]; ok != (i == 0) || ok && first != fields["total"] {
+			t.Errorf("line %d tells of a first instruction after %v", i, first)
+		}
 		if fields["verb"] != want[i].Verb || fields["sandbox"] != "box" {
 			t.Errorf("line %d is %s", i, line)
 		}
@@ -101,6 +105,9 @@ func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 	}
 
 	status, err := snapshots{b.Service}.Status(t.Context(), &ateomv1.StatusRequest{Id: "box"})
+	if first := status.GetVerbs()[1].GetFirstInstructionNanos(); first != int64(entries[0].Took()) {
+		t.Errorf("Status tells of a first instruction after %d ns, and the verb took %s", first, entries[0].Took())
+	}
 	if err != nil || len(status.GetVerbs()) != 2 || status.GetVerbs()[0].GetCause() != "unavailable" || status.GetVerb() != "Commit" {
 		t.Errorf("Status = %v, %v", status, err)
 	}

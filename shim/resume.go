@@ -13,28 +13,27 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
-	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
 // resume resumes the sandbox; requests that come while one is under way share
 // its outcome.
-func (s *Service) resume(ctx context.Context, sb *sandbox) ([]*ateomv1.Phase, error) {
+func (s *Service) resume(ctx context.Context, sb *sandbox) (*stopwatch, error) {
 	if err := sb.admit(ctx, verbResume); err != nil {
 		return nil, err
 	}
-	return sb.resumes.do(ctx, func(ctx context.Context, f *flight[[]*ateomv1.Phase]) ([]*ateomv1.Phase, error) {
-		if phases, ok := s.thawEarly(ctx, sb); ok {
-			return phases, nil
+	return sb.resumes.do(ctx, func(ctx context.Context, f *flight[*stopwatch]) (*stopwatch, error) {
+		if clock, ok := s.thawEarly(ctx, sb); ok {
+			return clock, nil
 		}
-		phases, unready, err := s.resumeOnce(ctx, sb, f)
-		return phases, errors.Join(err, unready)
+		clock, unready, err := s.resumeOnce(ctx, sb, f)
+		return clock, errors.Join(err, unready)
 	})
 }
 
 // thawEarly ends a pause whose save goes on behind its answer, and says whether
 // the sandbox runs again because of that; else the save was faster.
-func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ []*ateomv1.Phase, ok bool) {
+func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ *stopwatch, ok bool) {
 	pause, clock := sb.pauses.underWay(), newStopwatch(ctx)
 	if pause == nil || !sb.cutBehind(errThawed) {
 		return nil, false
@@ -48,15 +47,16 @@ func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ []*ateomv1.Phas
 		return nil, false
 	}
 	clock.mark("thaw")
+	clock.runs()
 	sb.ended(ctx, verbResume, clock, nil)
-	return clock.phases, true
+	return clock, true
 }
 
 // resumeOnce brings a paused sandbox back in place and returns when its probes
 // pass. If anything fails, the sandbox is paused as before and can be resumed
 // again; unready is the exception that the author asked for: the sandbox runs,
 // and its probes do not pass.
-func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateomv1.Phase]) (phases []*ateomv1.Phase, unready, err error) {
+func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwatch]) (_ *stopwatch, unready, err error) {
 	clock := newStopwatch(ctx)
 	defer func() { sb.ended(ctx, verbResume, clock, errors.Join(err, unready)) }()
 	ctx, end, err := sb.begin(ctx, verbResume)
@@ -115,6 +115,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 		}
 	}
 	clock.mark("restore")
+	clock.runs()
 	if err := sb.comeBack(ctx, snap.Manifest.Scope, live, clock); err != nil {
 		if !sb.keepsUnready(err) {
 			return nil, nil, err
@@ -140,7 +141,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[[]*ateo
 		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})
 		go s.watch(sb, l, c)
 	}
-	return clock.phases, unready, nil
+	return clock, unready, nil
 }
 
 // wake makes a container anew and starts it from snap. It returns the pid of

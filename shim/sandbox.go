@@ -73,7 +73,7 @@ type sandbox struct {
 	machine *machine
 	verb    chan struct{} // holds one token while a verb is under way
 	pauses  flights[*pauseOutcome]
-	resumes flights[[]*ateomv1.Phase]
+	resumes flights[*stopwatch]
 	// starter starts runsc and the gofer.
 	starter runsc.Starter
 	// there ends when the sandbox is deleted; work is what goes on outside of any

@@ -43,11 +43,11 @@ func (s snapshots) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateom
 	if err != nil {
 		return nil, err
 	}
-	phases, err := s.resume(ctx, sb)
+	clock, err := s.resume(ctx, sb)
 	if err != nil {
 		return nil, err
 	}
-	return &ateomv1.ResumeResponse{Phases: phases}, nil
+	return &ateomv1.ResumeResponse{Phases: clock.phases, FirstInstructionNanos: clock.firstInstruction.Nanoseconds()}, nil
 }
 
 // progressInterval spaces the messages of a stream.

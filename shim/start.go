@@ -87,6 +87,7 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 		return nil // kubelet says who is ready
 	}
 	clock.mark("start")
+	clock.runs()
 	return s.awaitOrigin(ctx, sb, []*container{c}, clock)
 }
 
@@ -110,6 +111,7 @@ func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *c
 		return nil
 	}
 	clock.mark("restore")
+	clock.runs()
 	if err := sb.noteBegun(); err != nil {
 		return err
 	}

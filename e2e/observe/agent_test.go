@@ -187,7 +187,7 @@ func TestStatusTellsOfVerbsAndLoading(t *testing.T) {
 	n.Ateom(t, "tasks", "resume", task.ID)
 	harness.Eventually(t, func() error {
 		out := n.Ateom(t, "tasks", "status", "--json", task.ID)
-		for _, want := range []string{`"state": "running"`, `"verb": "pause"`, `"verb": "resume"`, `"verified":`, `"remaining": 0`, `"ended": true`} {
+		for _, want := range []string{`"state": "running"`, `"verb": "pause"`, `"verb": "resume"`, `"verified":`, `"remaining": 0`, `"ended": true`, `"firstInstruction":`} {
 			if !strings.Contains(out, want) {
 				return fmt.Errorf("status has no %s: %s", want, out)
 			}
@@ -195,7 +195,7 @@ func TestStatusTellsOfVerbsAndLoading(t *testing.T) {
 		return nil
 	})
 	human := n.Ateom(t, "tasks", "status", task.ID)
-	for _, want := range []string{"last pause", "last resume", "loaded (asked"} {
+	for _, want := range []string{"last pause", "last resume", "loaded (asked", "first instruction within "} {
 		if !strings.Contains(human, want) {
 			t.Errorf("status has no %q:\n%s", want, human)
 		}

@@ -31,7 +31,7 @@ const ImageDigest = "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123
 // existing are the containers that are there from the start. Those that the
 // shim fails for are known by the keys of failures.
 var existing = map[string]string{
-	"web": ateom, "sidecar": ateom, "asleep": ateom, "busy": ateom, "halfway": ateom, "idle": ateom,
+	"web": ateom, "sidecar": ateom, "asleep": ateom, "busy": ateom, "halfway": ateom, "idle": ateom, "loaded": ateom,
 	"plain": "io.containerd.runc.v2",
 }
 

@@ -92,7 +92,7 @@ func (s *shim) Resume(_ context.Context, r *ateomv1.ResumeRequest) (*ateomv1.Res
 	if err := fail(r.GetId()); err != nil {
 		return nil, err
 	}
-	return &ateomv1.ResumeResponse{Phases: phases("create", "restore", "ready")}, nil
+	return &ateomv1.ResumeResponse{Phases: phases("create", "restore", "ready"), FirstInstructionNanos: 3e8}, nil
 }
 
 func (s *shim) Commit(_ context.Context, r *ateomv1.CommitRequest, stream ateomv1.Snapshots_CommitServer) error {
@@ -129,10 +129,12 @@ func (s *shim) Status(_ context.Context, r *ateomv1.StatusRequest) (*ateomv1.Sta
 	resp := &ateomv1.StatusResponse{State: "running", Containers: []string{r.GetId(), "sidecar"},
 		Loading: &ateomv1.Loading{Total: 64 << 20, Asked: 16 << 20, Waited: 1 << 20, Fetched: 17 << 20, Verified: 17 << 20, Loaded: 16 << 20, Remaining: 48 << 20},
 		Verbs: []*ateomv1.VerbReport{
-			{Verb: "Resume", Start: at, Phases: phases("create", "ready")},
+			{Verb: "Resume", Start: at, Phases: phases("create", "ready"), FirstInstructionNanos: 1e8},
 			{Verb: "Commit", Start: at, Phases: phases("prepare", "failed"), Cause: "unavailable", Error: "the bucket is away"},
 		}}
 	switch {
+	case r.GetId() == "loaded":
+		resp.Loading.Loaded, resp.Loading.Remaining, resp.Loading.Ended, resp.Loading.Nanos = resp.Loading.Total, 0, true, 2e8
 	case s.paused != "":
 		resp.State, resp.Snapshot = "paused", &ateomv1.Snapshot{Id: string(s.paused)}
 	case r.GetId() == "asleep":

@@ -5,6 +5,7 @@ package tasks
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/urfave/cli/v2"
@@ -69,6 +70,7 @@ func resumeCommand(stock cli.ActionFunc) *cli.Command {
 				return fmt.Errorf("resume %q: %w", s.ID, errgrpc.ToNative(err))
 			}
 			r := newResult(s.ID, c.Command.Name, nil, resp.GetPhases())
+			r.FirstInstruction = time.Duration(resp.GetFirstInstructionNanos())
 			if c.Bool("json") {
 				return view.JSON(c.App.Writer, r)
 			}

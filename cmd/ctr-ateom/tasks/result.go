@@ -20,6 +20,9 @@ type result struct {
 	Snapshot *snapshot     `json:"snapshot,omitempty"`
 	Phases   []phase       `json:"phases"`
 	Took     time.Duration `json:"nanoseconds"`
+	// FirstInstruction belongs to resume: how long after the request the programs
+	// ran, at the latest.
+	FirstInstruction time.Duration `json:"firstInstruction,omitempty"`
 	// BytesSent belongs to commit.
 	BytesSent *int64 `json:"bytesSent,omitempty"`
 }
@@ -76,7 +79,15 @@ func (r result) sentence(w io.Writer, done string) {
 	if list := phaseList(r.Phases); list != "" {
 		fmt.Fprintf(w, " (%s)", list)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintln(w, firstInstruction(r.FirstInstruction))
+}
+
+// firstInstruction is how a line about a verb ends that brought programs back.
+func firstInstruction(after time.Duration) string {
+	if after == 0 {
+		return ""
+	}
+	return ", first instruction within " + view.Duration(after)
 }
 
 func phaseList(phases []phase) string {

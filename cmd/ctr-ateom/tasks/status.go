@@ -42,6 +42,8 @@ type loading struct {
 	Remaining int64  `json:"remaining"`
 	Ended     bool   `json:"ended"`
 	Error     string `json:"error,omitempty"`
+	// Took is how long it has taken so far, or until it ended.
+	Took time.Duration `json:"nanoseconds"`
 }
 
 // progress is how far the verb under way is; a total of 0 is not known.
@@ -57,8 +59,12 @@ type verbReport struct {
 	Start  time.Time     `json:"start"`
 	Phases []phase       `json:"phases"`
 	Took   time.Duration `json:"nanoseconds"`
-	Cause  string        `json:"cause,omitempty"`
-	Error  string        `json:"error,omitempty"`
+	// FirstInstruction is how long after the request programs that came back ran,
+	// at the latest; absent if none did.
+	FirstInstruction time.Duration `json:"firstInstruction,omitempty"`
+
+	Cause string `json:"cause,omitempty"`
+	Error string `json:"error,omitempty"`
 }
 
 // statusCommand shows what a sandbox is doing; it answers in every state.
@@ -98,6 +104,7 @@ func newStatus(id string, resp *ateomv1.StatusResponse) status {
 		st.Loading = &loading{
 			Total: l.GetTotal(), Asked: l.GetAsked(), Waited: l.GetWaited(), Fetched: l.GetFetched(), Verified: l.GetVerified(),
 			Loaded: l.GetLoaded(), Remaining: l.GetRemaining(), Ended: l.GetEnded(), Error: l.GetError(),
+			Took: time.Duration(l.GetNanos()),
 		}
 	}
 	st.Verbs = []verbReport{}
@@ -105,6 +112,7 @@ func newStatus(id string, resp *ateomv1.StatusResponse) status {
 		r := newResult(id, strings.ToLower(v.GetVerb()), nil, v.GetPhases())
 		st.Verbs = append(st.Verbs, verbReport{
 			Verb: r.Verb, Start: v.GetStart().AsTime(), Phases: r.Phases, Took: r.Took, Cause: v.GetCause(), Error: v.GetError(),
+			FirstInstruction: time.Duration(v.GetFirstInstructionNanos()),
 		})
 	}
 	return st
@@ -139,7 +147,7 @@ func (l *loading) String() string {
 	text := fmt.Sprintf("%s of %s loaded (asked %s, fetched %s, verified %s", view.Bytes(l.Loaded), view.Bytes(l.Total),
 		view.Bytes(l.Asked), view.Bytes(l.Fetched), view.Bytes(l.Verified))
 	if l.Ended {
-		return text + ")"
+		return text + ") in " + view.Duration(l.Took)
 	}
 	return text + ", remaining " + view.Bytes(l.Remaining) + ")"
 }
@@ -150,6 +158,7 @@ func (v verbReport) String() string {
 	if list := phaseList(v.Phases); list != "" {
 		text += " (" + list + ")"
 	}
+	text += firstInstruction(v.FirstInstruction)
 	if v.Cause != "" {
 		text += ", " + v.Cause + ": " + v.Error
 	}

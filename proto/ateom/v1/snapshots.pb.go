@@ -459,10 +459,12 @@ func (x *ResumeRequest) GetId() string {
 }
 
 type ResumeResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Phases        []*Phase               `protobuf:"bytes,1,rep,name=phases,proto3" json:"phases,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Phases []*Phase               `protobuf:"bytes,1,rep,name=phases,proto3" json:"phases,omitempty"`
+	// first_instruction_nanos is as in VerbReport.
+	FirstInstructionNanos int64 `protobuf:"varint,2,opt,name=first_instruction_nanos,json=firstInstructionNanos,proto3" json:"first_instruction_nanos,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *ResumeResponse) Reset() {
@@ -500,6 +502,13 @@ func (x *ResumeResponse) GetPhases() []*Phase {
 		return x.Phases
 	}
 	return nil
+}
+
+func (x *ResumeResponse) GetFirstInstructionNanos() int64 {
+	if x != nil {
+		return x.FirstInstructionNanos
+	}
+	return 0
 }
 
 type StatusRequest struct {
@@ -668,9 +677,13 @@ type VerbReport struct {
 	// error in one word, as in failed_precondition.
 	Cause string `protobuf:"bytes,4,opt,name=cause,proto3" json:"cause,omitempty"`
 	// error is that error's text.
-	Error         string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Error string `protobuf:"bytes,5,opt,name=error,proto3" json:"error,omitempty"`
+	// first_instruction_nanos is how long after the request the programs of a
+	// sandbox that came back ran at the latest: runsc, or the sandbox itself, has
+	// said by then that they do. 0 if nothing came back.
+	FirstInstructionNanos int64 `protobuf:"varint,6,opt,name=first_instruction_nanos,json=firstInstructionNanos,proto3" json:"first_instruction_nanos,omitempty"`
+	unknownFields         protoimpl.UnknownFields
+	sizeCache             protoimpl.SizeCache
 }
 
 func (x *VerbReport) Reset() {
@@ -738,6 +751,13 @@ func (x *VerbReport) GetError() string {
 	return ""
 }
 
+func (x *VerbReport) GetFirstInstructionNanos() int64 {
+	if x != nil {
+		return x.FirstInstructionNanos
+	}
+	return 0
+}
+
 // Loading is how far the memory of a restored sandbox has come. Pages that a
 // program touches come first; the others follow while it runs. Sizes are in
 // bytes.
@@ -759,7 +779,10 @@ type Loading struct {
 	// ended says that nothing changes any more.
 	Ended bool `protobuf:"varint,8,opt,name=ended,proto3" json:"ended,omitempty"`
 	// error is what the loading failed of, if it did.
-	Error         string `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,9,opt,name=error,proto3" json:"error,omitempty"`
+	// nanos is how long it has taken so far; once ended, until all of the memory
+	// was loaded.
+	Nanos         int64 `protobuf:"varint,10,opt,name=nanos,proto3" json:"nanos,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -855,6 +878,13 @@ func (x *Loading) GetError() string {
 		return x.Error
 	}
 	return ""
+}
+
+func (x *Loading) GetNanos() int64 {
+	if x != nil {
+		return x.Nanos
+	}
+	return 0
 }
 
 type ListRequest struct {
@@ -1110,9 +1140,10 @@ const file_ateom_v1_snapshots_proto_rawDesc = "" +
 	"\x05bytes\x18\x02 \x01(\x03R\x05bytes\x12\x14\n" +
 	"\x05total\x18\x03 \x01(\x03R\x05total\"\x1f\n" +
 	"\rResumeRequest\x12\x0e\n" +
-	"\x02id\x18\x01 \x01(\tR\x02id\"9\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"q\n" +
 	"\x0eResumeResponse\x12'\n" +
-	"\x06phases\x18\x01 \x03(\v2\x0f.ateom.v1.PhaseR\x06phases\"\x1f\n" +
+	"\x06phases\x18\x01 \x03(\v2\x0f.ateom.v1.PhaseR\x06phases\x126\n" +
+	"\x17first_instruction_nanos\x18\x02 \x01(\x03R\x15firstInstructionNanos\"\x1f\n" +
 	"\rStatusRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\xb8\x02\n" +
 	"\x0eStatusResponse\x12\x14\n" +
@@ -1125,14 +1156,15 @@ const file_ateom_v1_snapshots_proto_rawDesc = "" +
 	"containers\x12.\n" +
 	"\bprogress\x18\x06 \x01(\v2\x12.ateom.v1.ProgressR\bprogress\x12*\n" +
 	"\x05verbs\x18\a \x03(\v2\x14.ateom.v1.VerbReportR\x05verbs\x12+\n" +
-	"\aloading\x18\b \x01(\v2\x11.ateom.v1.LoadingR\aloading\"\xa7\x01\n" +
+	"\aloading\x18\b \x01(\v2\x11.ateom.v1.LoadingR\aloading\"\xdf\x01\n" +
 	"\n" +
 	"VerbReport\x12\x12\n" +
 	"\x04verb\x18\x01 \x01(\tR\x04verb\x120\n" +
 	"\x05start\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x05start\x12'\n" +
 	"\x06phases\x18\x03 \x03(\v2\x0f.ateom.v1.PhaseR\x06phases\x12\x14\n" +
 	"\x05cause\x18\x04 \x01(\tR\x05cause\x12\x14\n" +
-	"\x05error\x18\x05 \x01(\tR\x05error\"\xe5\x01\n" +
+	"\x05error\x18\x05 \x01(\tR\x05error\x126\n" +
+	"\x17first_instruction_nanos\x18\x06 \x01(\x03R\x15firstInstructionNanos\"\xfb\x01\n" +
 	"\aLoading\x12\x14\n" +
 	"\x05total\x18\x01 \x01(\x03R\x05total\x12\x14\n" +
 	"\x05asked\x18\x02 \x01(\x03R\x05asked\x12\x16\n" +
@@ -1142,7 +1174,9 @@ const file_ateom_v1_snapshots_proto_rawDesc = "" +
 	"\x06loaded\x18\x06 \x01(\x03R\x06loaded\x12\x1c\n" +
 	"\tremaining\x18\a \x01(\x03R\tremaining\x12\x14\n" +
 	"\x05ended\x18\b \x01(\bR\x05ended\x12\x14\n" +
-	"\x05error\x18\t \x01(\tR\x05error\"\x1d\n" +
+	"\x05error\x18\t \x01(\tR\x05error\x12\x14\n" +
+	"\x05nanos\x18\n" +
+	" \x01(\x03R\x05nanos\"\x1d\n" +
 	"\vListRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"@\n" +
 	"\fListResponse\x120\n" +
