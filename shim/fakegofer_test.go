@@ -41,8 +41,7 @@ func (f *fakeRuntime) takeSeat(cmd *exec.Cmd) (func() (int, error), error) {
 		return nil, err
 	}
 	sidecar := &fakeSidecar{dir: dir, died: make(chan struct{})}
-	cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
-	if err := cmd.Start(); err != nil {
+	if err := startLasting(cmd); err != nil {
 		return nil, err
 	}
 	f.mu.Lock()
@@ -70,8 +69,8 @@ func (f *fakeRuntime) startGofer(cmd *exec.Cmd) (func() (int, error), error) {
 		return nil, err
 	}
 	// The shim kills a process.
-	process := exec.Command("/bin/sleep", "1000")
-	if err := process.Start(); err != nil {
+	process := &exec.Cmd{}
+	if err := startLasting(process); err != nil {
 		return nil, errors.Join(err, in.Close(), out.Close())
 	}
 	cmd.Process = process.Process

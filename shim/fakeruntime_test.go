@@ -143,8 +143,7 @@ func (f *fakeRuntime) Start(cmd *exec.Cmd) (func() (int, error), error) {
 	killed := make(chan struct{})
 	if gate != nil {
 		// Something that the end of the caller's context can kill.
-		cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
-		if err := cmd.Start(); err != nil {
+		if err := startLasting(cmd); err != nil {
 			return nil, err
 		}
 		go func() {
@@ -186,10 +185,28 @@ func (f *fakeRuntime) Start(cmd *exec.Cmd) (func() (int, error), error) {
 	}, nil
 }
 
+// lifeline is a pipe that nobody writes to, and that ends with this process.
+var lifeline struct {
+	once        sync.Once
+	read, write *os.File
+	err         error
+}
+
+// startLasting starts cmd as a process that does nothing until it is killed, or
+// the tests have ended, however they have.
+func startLasting(cmd *exec.Cmd) error {
+	l := &lifeline
+	l.once.Do(func() { l.read, l.write, l.err = os.Pipe() })
+	if l.err != nil {
+		return l.err
+	}
+	cmd.Path, cmd.Args, cmd.Stdin = "/bin/cat", []string{"cat"}, l.read
+	return cmd.Start()
+}
+
 // exec runs a process that ends with its sandbox.
 func (f *fakeRuntime) exec(cmd *exec.Cmd, args []string) (func() (int, error), error) {
-	cmd.Path, cmd.Args = "/bin/sleep", []string{"sleep", "1000"}
-	if err := cmd.Start(); err != nil {
+	if err := startLasting(cmd); err != nil {
 		return nil, err
 	}
 	ended := make(chan struct{})

@@ -134,10 +134,8 @@ func (c *cell) wantState(t *testing.T, want State) {
 // wantAtOnce calls the verb, which must do well whatever is under way.
 func (c *cell) wantAtOnce(t *testing.T, v verb) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- c.call(t, v) }()
 	select {
-	case err := <-done:
+	case err := <-c.begin(t, v):
 		if err != nil {
 			t.Error(err)
 		}
@@ -164,6 +162,25 @@ func (c *cell) wantActed(t *testing.T, v verb, already bool, calls int) {
 	}
 }
 
+// begin calls the verb and returns its answer to come.
+func (c *cell) begin(t *testing.T, v verb) (answer <-chan error) {
+	done := make(chan error, 1)
+	go func() { done <- c.call(t, v) }()
+	return done
+}
+
+// wait is begin for a verb that must not be answered yet.
+func (c *cell) wait(t *testing.T, v verb) (answer <-chan error) {
+	t.Helper()
+	answer = c.begin(t, v)
+	select {
+	case err := <-answer:
+		t.Fatalf("it did not wait: %v", err)
+	default:
+	}
+	return answer
+}
+
 // wantWait calls the verb, which must wait for the one under way and then do
 // what the state says that it leaves.
 func (c *cell) wantWait(t *testing.T, v verb, state State) {
@@ -176,13 +193,7 @@ func (c *cell) wantWait(t *testing.T, v verb, state State) {
 		}
 		c.wantState(t, state)
 	}
-	done := make(chan error, 1)
-	go func() { done <- c.call(t, v) }()
-	select {
-	case err := <-done:
-		t.Fatalf("it did not wait: %v", err)
-	default:
-	}
+	done := c.wait(t, v)
 	c.release()
 	if err := <-c.outcome; err != nil {
 		t.Errorf("the verb that was under way: %v", err)
@@ -204,30 +215,20 @@ func (c *cell) wantWait(t *testing.T, v verb, state State) {
 // wantJoin calls the verb, which must be one operation with the one under way.
 func (c *cell) wantJoin(t *testing.T, v verb) {
 	t.Helper()
-	done := make(chan error, 1)
-	go func() { done <- c.call(t, v) }()
-	select {
-	case err := <-done:
-		t.Fatalf("it did not wait: %v", err)
-	default:
-	}
+	done := c.wait(t, v)
 	c.release()
-	for _, outcome := range []chan error{c.outcome, done} {
+	for _, outcome := range []<-chan error{c.outcome, done} {
 		if err := <-outcome; err != nil && !(v == verbResume && errdefs.IsFailedPrecondition(err)) {
 			t.Error(err) // a Resume that came after the end finds a sandbox that runs
 		}
 	}
 	call := map[verb]string{verbPause: "checkpoint", verbResume: "restore"}[v]
-	want := map[verb]int{verbPause: 1, verbResume: 1}[v]
+	want := map[verb]int{verbPause: 1, verbResume: 2}[v] // both containers are restored
 	n := 0
 	for _, h := range c.f.heard() {
 		if h == call {
 			n++
 		}
-	}
-	// Both containers are restored.
-	if v == verbResume {
-		want = 2
 	}
 	if n != want {
 		t.Errorf("%s was called %d times, want %d", call, n, want)
