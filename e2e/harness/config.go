@@ -27,6 +27,8 @@ type Config struct {
 	// Daemon is the program that is containerd: "containerd", which is the newest
 	// release, by default, or "containerd-RELEASE".
 	Daemon string
+	// ShimDir is the directory where containerd finds the shim, by default BinDir.
+	ShimDir string
 	// CRI makes the node's containerd serve a kubelet.
 	CRI *CRI
 }

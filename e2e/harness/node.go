@@ -144,6 +144,9 @@ func (n *Node) Boot() error {
 	if err != nil {
 		return err
 	}
+	if n.Config.ShimDir != "" {
+		bin = n.Config.ShimDir
+	}
 	logs, err := os.OpenFile(n.LogPath(), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return err

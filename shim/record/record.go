@@ -88,8 +88,12 @@ func Read(bundle string) (*Record, error) {
 	if err := json.Unmarshal(b, &r); err != nil {
 		return nil, fmt.Errorf("read record of %s: %w", bundle, err)
 	}
-	if r.Version < 1 || r.Version > version {
-		return nil, fmt.Errorf("read record of %s: version %d is not one that this binary knows (1 to %d)", bundle, r.Version, version)
+	if r.Version > version {
+		return nil, fmt.Errorf("read record of %s: a newer release of ateom has written it (version %d, this one knows up to %d); nothing was touched: install that release's shim, which cleans up",
+			bundle, r.Version, version)
+	}
+	if r.Version < 1 {
+		return nil, fmt.Errorf("read record of %s: it has no version: %d", bundle, r.Version)
 	}
 	return &r, nil
 }
