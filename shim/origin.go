@@ -193,13 +193,14 @@ func (s *sandbox) checkOrigin(ctx context.Context, c *container, m *artifacts.Ma
 		return err
 	}
 	was := m.Sandbox.Containers
-	if m.Scope != artifacts.Full || len(was) == 0 {
+	// A pod's root container is containerd's own: nobody chooses what is in it.
+	if m.Scope != artifacts.Full || len(was) == 0 || s.cri {
 		return nil
 	}
 	if diff := differences(&was[0], c.spec, s.mountsToBe(c)); len(diff) > 0 {
 		return incompatible(m, "container %q differs: %s", c.name, strings.Join(diff, "; "))
 	}
-	if len(was) > 1 && !s.cri && c.spec.Annotations[sandboxid.GroupAnnotation] == "" {
+	if len(was) > 1 && c.spec.Annotations[sandboxid.GroupAnnotation] == "" {
 		return incompatible(m, "it has %d containers, and %q is to be the only one of its sandbox; give it and %s the same annotation %s",
 			len(was), c.id, strings.Join(memberNames(m), ", "), sandboxid.GroupAnnotation)
 	}
