@@ -155,17 +155,20 @@ func TestWhatIsNoGoldenSnapshotIsRefused(t *testing.T) {
 	mark := next(t, owner).data
 	data := commit(t, owner, "--scope", "Data")
 
-	open := startScript(t, n, "exec 5<>/data/opened; "+goldenScript)
+	// What runs is compared before open files are looked for.
+	holdingScript := "exec 5<>/data/opened; " + goldenScript
+	open := startScript(t, n, holdingScript)
 	next(t, open)
 	holding := commit(t, open, "--scope", "Full")
 	const nobody = "01arz3ndektsv4rrffq69g5fav"
-	for _, c := range []struct{ name, memory, says string }{
-		{"a Data snapshot", data, "it is of scope Data, not Full"},
-		{"no snapshot", nobody, nobody},
-		{"one with an open file in the DurableDir", holding, "opened"},
+	for _, c := range []struct{ name, script, memory, says string }{
+		{"a Data snapshot", goldenScript, data, "it is of scope Data, not Full"},
+		{"no snapshot", goldenScript, nobody, nobody},
+		{"one with an open file that the volume lacks", holdingScript, holding, `failed to walk "opened"`},
+		{"one of another program", goldenScript, holding, `"Args" does not match`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			task, r := tryStart(t, n, goldenScript, golden(c.memory, data)...)
+			task, r := tryStart(t, n, c.script, golden(c.memory, data)...)
 			if r.Code == 0 || !strings.Contains(r.Stderr, c.says) {
 				t.Errorf("exit code %d, and it says %q; want a refusal that says %q", r.Code, r.Stderr, c.says)
 			}
