@@ -18,6 +18,7 @@ import (
 
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/gofer"
+	"github.com/ateom/ateom/shim/rundir"
 )
 
 // fitLimit bounds the proof, which takes some 20 ms, or 300 ms where runsc has
@@ -78,7 +79,11 @@ func (s *sandbox) proveFit(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, fitLimit)
 	defer cancel()
-	err = gofer.Check(ctx, binary, s.runsc.Starter, s.runsc.Binary)
+	checks := rundir.Checks(s.cfg.RunDir)
+	if err := os.MkdirAll(checks, 0o700); err != nil {
+		return fmt.Errorf("check gofer: %w", err)
+	}
+	err = gofer.Check(ctx, binary, s.runsc.Starter, s.runsc.Binary, checks)
 	reason := ""
 	if errdefs.IsFailedPrecondition(err) {
 		reason = err.Error()

@@ -20,10 +20,11 @@ import (
 // speak the same protocol.
 const misfit = 3
 
-// Check has the gofer prove that it and the given runsc speak the same protocol. The
+// Check has the gofer prove that it and the given runsc speak the same protocol, in a
+// directory of its own below dir, which a gofer that is killed leaves behind. The
 // error is ErrFailedPrecondition if they do not, and any other if that could
 // not be found out.
-func Check(ctx context.Context, binary string, starter runsc.Starter, runscBinary string) error {
+func Check(ctx context.Context, binary string, starter runsc.Starter, runscBinary, dir string) error {
 	stderr, err := os.CreateTemp("", "ateom-check-")
 	if err != nil {
 		return fmt.Errorf("check gofer: %w", err)
@@ -32,6 +33,7 @@ func Check(ctx context.Context, binary string, starter runsc.Starter, runscBinar
 	os.Remove(stderr.Name())
 	cmd := exec.CommandContext(ctx, binary, "check", "--trust-versions", "--runsc", runscBinary)
 	cmd.Stderr = stderr
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	wait, err := starter.Start(cmd)
 	if err != nil {

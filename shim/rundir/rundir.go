@@ -6,6 +6,7 @@
 //	RUN/sandboxes/NAMESPACE/ID/   a sandbox's own, with the roster's entry and lock
 //	RUN/sandboxes/NAMESPACE/ID/netns
 //	RUN/runsc/HASH/               runsc's state of one sandbox
+//	RUN/checks/                   where side-cars prove that they fit runsc
 //	RUN/seat-HASH.sock            where the gofer of a restore listens
 //	RUN/tty-RANDOM/s              where a shim waits for a terminal
 //	RUN/swept                     when the node was swept last, and since which boot
@@ -37,6 +38,9 @@ func Runsc(runDir, namespace, id string) string {
 
 // RunscPattern matches what Runsc returns for all sandboxes.
 func RunscPattern(runDir string) string { return filepath.Join(runDir, "runsc", "*") }
+
+// Checks is where side-cars make directories to prove that they fit runsc in.
+func Checks(runDir string) string { return filepath.Join(runDir, "checks") }
 
 // Seat is the socket on which the gofer of a restore takes its pace.
 func Seat(runDir, namespace, id string) string {

@@ -50,7 +50,7 @@ const (
 func Node(cfg *config.Config, mode Mode) ([]string, error) {
 	s := &sweeper{cfg: cfg, mode: mode, roots: map[string]bool{}}
 	var errs []error
-	for _, step := range []func() error{s.sandboxes, s.runscRoots, s.sockets} {
+	for _, step := range []func() error{s.sandboxes, s.runscRoots, s.checks, s.sockets} {
 		errs = append(errs, step())
 	}
 	return s.found, errors.Join(errs...)
@@ -120,8 +120,15 @@ func (s *sweeper) sandbox(namespace, id string) error {
 }
 
 // runscRoots sweeps the directories of runsc that no sandbox has any more.
-func (s *sweeper) runscRoots() error {
-	dirs, _ := filepath.Glob(rundir.RunscPattern(s.cfg.RunDir))
+func (s *sweeper) runscRoots() error { return s.unused(rundir.RunscPattern(s.cfg.RunDir)) }
+
+// checks sweeps what side-cars have left that were killed while they proved that
+// they fit.
+func (s *sweeper) checks() error { return s.unused(filepath.Join(rundir.Checks(s.cfg.RunDir), "*")) }
+
+// unused sweeps the directories that match pattern and that no process uses.
+func (s *sweeper) unused(pattern string) error {
+	dirs, _ := filepath.Glob(pattern) // fails for bad patterns alone
 	var errs []error
 	for _, dir := range dirs {
 		if s.roots[dir] || isYoung(dir) || s.isRunning(dir) {

@@ -103,6 +103,11 @@ func TestWhatDeadShimsLeftIsSweptAndNothingElse(t *testing.T) {
 		must(t, os.MkdirAll(dir, 0o700))
 	}
 	n.age(old)
+	checked, checking := filepath.Join(rundir.Checks(n.cfg.RunDir), "ateom-check-1"), filepath.Join(rundir.Checks(n.cfg.RunDir), "ateom-check-2")
+	for _, dir := range []string{checked, checking} {
+		must(t, os.MkdirAll(filepath.Join(dir, "root"), 0o700))
+	}
+	n.age(checked)
 	listener, err := net.Listen("unix", filepath.Join(n.cfg.RunDir, "seat-1.sock"))
 	must(t, err)
 	defer listener.Close()
@@ -121,13 +126,13 @@ func TestWhatDeadShimsLeftIsSweptAndNothingElse(t *testing.T) {
 
 	want := []string{
 		n.scratch("dead"), n.root("dead"), n.volumes("dead"), n.scratch("paused"), n.root("paused"), n.volumes("paused"),
-		rebooted, old, filepath.Join(n.cfg.RunDir, "seat-2.sock"), tty,
+		rebooted, old, checked, filepath.Join(n.cfg.RunDir, "seat-2.sock"), tty,
 	}
 	slices.Sort(want)
 	stay := []string{
 		n.scratch("alive"), n.root("alive"), filepath.Join(n.volumes("alive"), "home", "precious"), rundir.Netns(n.scratch("alive")),
 		n.scratch("orphan"), n.root("orphan"), filepath.Join(n.volumes("orphan"), "home", "precious"), rundir.Netns(n.scratch("orphan")),
-		young, foreign, filepath.Join(n.cfg.RunDir, "seat-1.sock"),
+		young, checking, foreign, filepath.Join(n.cfg.RunDir, "seat-1.sock"),
 	}
 	for _, mode := range []Mode{List, Delete} {
 		got, err := Node(n.cfg, mode)
