@@ -107,8 +107,11 @@ type hopeless struct{ error }
 func (h *hopeless) Unwrap() error { return h.error }
 
 // Poll calls check until it returns nil; after Limit it returns check's error.
-func Poll(check func() error) error {
-	deadline := time.Now().Add(Limit)
+func Poll(check func() error) error { return PollFor(Limit, pollPeriod, check) }
+
+// PollFor is Poll for what takes longer, or costs more to look at.
+func PollFor(limit, period time.Duration, check func() error) error {
+	deadline := time.Now().Add(limit)
 	for {
 		err := check()
 		if err == nil {
@@ -119,9 +122,9 @@ func Poll(check func() error) error {
 			return err
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("not within %s: %w", Limit, err)
+			return fmt.Errorf("not within %s: %w", limit, err)
 		}
-		time.Sleep(pollPeriod)
+		time.Sleep(period)
 	}
 }
 

@@ -6,7 +6,7 @@ package k8s
 import "testing"
 
 func TestAPodBecomesReady(t *testing.T) {
-	k := theCluster(t)
+	k := shared.Cluster(t)
 	k.Apply(t, `
 apiVersion: v1
 kind: Pod
@@ -21,5 +21,5 @@ spec:
     command: [sh, -c, 'mkdir /www; echo hi > /www/x; exec busybox httpd -f -p 8080 -h /www']
     readinessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
 `)
-	k.Kubectl(t, "wait", "--for=condition=Ready", "--timeout=50s", "pod/first")
+	k.Await(t, "wait", "--for=condition=Ready", "pod/first")
 }

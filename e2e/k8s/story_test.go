@@ -12,14 +12,15 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ateom/ateom/e2e/harness"
+	"github.com/ateom/ateom/e2e/k8s/agentpod"
 	"github.com/ateom/ateom/e2e/k8s/cluster"
 )
 
 func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
-	k := theCluster(t)
-	p := runAgent(t, k, "agent", nil)
-	service := p.container(t, "service")
-	first := p.ask(t)
+	k := shared.Cluster(t)
+	p := agentpod.Run(t, k, "agent", nil)
+	service := p.Container(t, "service")
+	first := p.Ask(t)
 	wantFiles := map[string]string{
 		"/home/agent/nonce": first.Nonce, "/scratch/nonce": first.Nonce, "/disk/nonce": first.Nonce,
 		"/home/agent/prepared": "run\n", "/scratch/prepared": "in memory\n", "/var/tmp/marker": "rootfs",
@@ -29,37 +30,37 @@ func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
 		t.Fatalf("what the service reads (-want +got):\n%s", diff)
 	}
 	k.Kubectl(t, "exec", "agent", "-c", "redis", "--", "redis-cli", "set", "k", "v")
-	oldIP := p.status(t).Status.PodIP
+	oldIP := p.Status(t).Status.PodIP
 	first.Counter++
-	if diff := cmp.Diff(first, p.askForwarded(t)); diff != "" {
+	if diff := cmp.Diff(first, p.AskForwarded(t)); diff != "" {
 		t.Errorf("the service behind a forwarded port (-want +got):\n%s", diff)
 	}
 
 	full := harness.LastLine(k.Node.Ateom(t, "tasks", "commit", "--scope", "Full", service))
 	k.Node.Ateom(t, "tasks", "commit", "--scope", "Data", service)
 
-	awake := p.memory(t)
+	awake := p.Memory(t)
 	k.Node.Ateom(t, "tasks", "pause", service)
-	if asleep := p.memory(t); asleep > awake/10 {
+	if asleep := p.Memory(t); asleep > awake/10 {
 		t.Errorf("the sandbox used %d bytes and uses %d while it is paused", awake, asleep)
 	}
 	wantSleepUndisturbed(t, p, service)
 
 	k.Node.Ateom(t, "tasks", "resume", service)
-	now := p.askForwarded(t)
+	now := p.AskForwarded(t)
 	first.Counter++
 	if diff := cmp.Diff(first, now); diff != "" {
 		t.Errorf("the service after its sleep (-want +got):\n%s", diff)
 	}
-	p.wantUndisturbed(t)
+	p.WantUndisturbed(t)
 	k.Kubectl(t, "delete", "pod", "agent", "--wait")
 
 	wantNoAccess(t, k, full)
-	again := runAgent(t, k, "again", map[string]string{"ateom.dev/restore-from": full, "ateom.dev/store": "dir"})
-	if ip := again.status(t).Status.PodIP; ip == oldIP {
+	again := agentpod.Run(t, k, "again", map[string]string{"ateom.dev/restore-from": full, "ateom.dev/store": "dir"})
+	if ip := again.Status(t).Status.PodIP; ip == oldIP {
 		t.Errorf("the new pod has the old one's address %s", ip)
 	}
-	now = again.ask(t)
+	now = again.Ask(t)
 	want := first // the commit was before the sleep
 	want.Files["/etc/about/name"] = "again"
 	if diff := cmp.Diff(want, now); diff != "" {
@@ -68,17 +69,17 @@ func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
 	if v := k.Kubectl(t, "exec", "again", "-c", "redis", "--", "redis-cli", "get", "k"); v != "v\n" {
 		t.Errorf("redis in the new pod says %q", v)
 	}
-	again.wantUndisturbed(t)
+	again.WantUndisturbed(t)
 }
 
 // wantSleepUndisturbed looks at a paused pod while containerd and the kubelet
 // are restarted and its probes go on.
-func wantSleepUndisturbed(t *testing.T, p *pod, container string) {
+func wantSleepUndisturbed(t *testing.T, p *agentpod.Pod, container string) {
 	t.Helper()
 	p.Node.Restart(t, syscall.SIGTERM)
 	p.RestartKubelet(t) // which counts from nought
-	harness.Eventually(t, func() error {
-		probes := p.probes(t)
+	cluster.Eventually(t, func() error {
+		probes := p.Probes(t)
 		// The logger's is an exec, which is refused: kubelet takes no result from
 		// one that could not be tried.
 		for _, container := range []string{"service", "redis"} {
@@ -89,7 +90,7 @@ func wantSleepUndisturbed(t *testing.T, p *pod, container string) {
 		}
 		return nil
 	})
-	p.wantUndisturbed(t)
+	p.WantUndisturbed(t)
 	if out := p.Node.Ateom(t, "tasks", "status", container); !strings.Contains(out, "paused") {
 		t.Errorf("the sandbox is not paused any more: %s", out)
 	}
@@ -119,7 +120,7 @@ spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: app, image: "ateom.test/busybox:latest", imagePullPolicy: Never, command: [sleep, "1000"]}]
 `, c.namespace, full, c.store))
-		harness.Eventually(t, func() error {
+		cluster.Eventually(t, func() error {
 			events := k.Kubectl(t, "get", "events", "-n", c.namespace, "--field-selector", "involvedObject.name=thief,type=Warning", "-o", "jsonpath={.items[*].message}")
 			if !strings.Contains(events, c.want) {
 				return fmt.Errorf("no event says %q: %s", c.want, events)

@@ -35,8 +35,8 @@ type Cluster struct {
 	restarter *restarter
 }
 
-// Start starts a cluster; there can be one in a process. The runtime is
-// installed on its node, and it has its RuntimeClass.
+// Start starts a cluster; there can be one in a process. Its node has nothing of
+// ateom.
 func Start(c harness.Config) (_ *Cluster, err error) {
 	dir, err := os.MkdirTemp("", "k")
 	if err != nil {
@@ -70,9 +70,6 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if err := k.serveRestarts(); err != nil {
 		return nil, err
 	}
-	if err := k.install(); err != nil {
-		return nil, err
-	}
 	for _, image := range []images.Image{images.Pause, images.Busybox, images.Debian} {
 		if err := k.Node.Import(context.Background(), image); err != nil {
 			return nil, err
@@ -81,28 +78,17 @@ func Start(c harness.Config) (_ *Cluster, err error) {
 	if err := k.startKubelet(); err != nil {
 		return nil, err
 	}
-	return k, k.admit()
-}
-
-// admit makes the node one of the class's, and the class.
-func (k *Cluster) admit() error {
-	top, err := harness.Top()
-	if err != nil {
-		return err
-	}
-	return errors.Join(
-		k.try("label", "node", NodeName, "ateom.dev/node=true"),
-		k.try("apply", "-f", filepath.Join(top, "deploy", "base", "runtimeclass.yaml")))
+	return k, k.try("label", "node", NodeName, "ateom.dev/node=true")
 }
 
 // Close ends the cluster and removes what it has written.
 func (k *Cluster) Close() error {
 	var errs []error
-	for _, d := range []*daemon{k.kubelet, k.apiserver, k.etcd} {
-		if d != nil {
-			errs = append(errs, d.stop())
-		}
+	if k.kubelet != nil {
+		// Only the kubelet ends what is left of a test that has failed.
+		errs = append(errs, k.try("delete", "pods", "--all", "--all-namespaces", "--now", "--wait"))
 	}
+	errs = append(errs, stop(k.kubelet, k.apiserver, k.etcd))
 	if k.restarter != nil {
 		k.restarter.close()
 	}

@@ -72,9 +72,20 @@ func (d *daemon) stop() error {
 	}
 }
 
+// stop ends daemons, one after the other; one that was never made is nil.
+func stop(daemons ...*daemon) error {
+	var errs []error
+	for _, d := range daemons {
+		if d != nil {
+			errs = append(errs, d.stop())
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // await waits until ready returns nil; a daemon that ended meanwhile never will.
 func (d *daemon) await(ready func() error) error {
-	err := harness.Poll(func() error {
+	err := harness.PollFor(limit, lookPeriod, func() error {
 		select {
 		case <-d.ended:
 			return harness.GiveUp(fmt.Errorf("%s has ended", d.name))

@@ -79,8 +79,12 @@ func (k *Cluster) serveRestarts() error {
 	return nil
 }
 
-// install installs the runtime on the node, by the installer.
-func (k *Cluster) install() error {
+// Install puts the runtime on the node, by the installer, and makes its class.
+func (k *Cluster) Install() error {
+	top, err := harness.Top()
+	if err != nil {
+		return err
+	}
 	source, err := k.programs()
 	if err != nil {
 		return err
@@ -99,7 +103,7 @@ func (k *Cluster) install() error {
 	if err != nil {
 		return fmt.Errorf("install the runtime: %w\n%s", err, out)
 	}
-	return nil
+	return k.try("apply", "-f", filepath.Join(top, "deploy", "base", "runtimeclass.yaml"))
 }
 
 // programs is a directory of links to what the image of the node's pod holds.

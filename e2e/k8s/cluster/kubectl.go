@@ -20,13 +20,31 @@ import (
 	"github.com/ateom/ateom/e2e/harness"
 )
 
-// run runs kubectl as the administrator, within harness.Limit.
+// limit bounds a command of kubectl, and a wait for what Kubernetes does: there
+// several programs act one after the other, on a machine that may be busy.
+const limit = 4 * harness.Limit
+
+// waitLimit leaves kubectl the time to say what it has waited for.
+const waitLimit = limit - 20*time.Second
+
+// lookPeriod is between two looks, most of which are a process.
+const lookPeriod = 200 * time.Millisecond
+
+// Eventually is harness.Eventually for what Kubernetes does.
+func Eventually(t testing.TB, check func() error) {
+	t.Helper()
+	if err := harness.PollFor(limit, lookPeriod, check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// run runs kubectl as the administrator, within limit.
 func (k *Cluster) run(stdin []byte, args ...string) (harness.Result, error) {
 	path, err := harness.Program("kubectl")
 	if err != nil {
 		return harness.Result{}, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, path, append([]string{"--kubeconfig", k.Kubeconfig}, args...)...)
 	var stdout, stderr bytes.Buffer
@@ -71,6 +89,15 @@ func (k *Cluster) Kubectl(t testing.TB, args ...string) string {
 	return r.Stdout
 }
 
+// Await runs a command of kubectl that waits for something, which must come.
+func (k *Cluster) Await(t testing.TB, args ...string) {
+	t.Helper()
+	r := k.Try(t, append(args, "--timeout="+waitLimit.String())...)
+	if r.Code != 0 {
+		t.Fatalf("kubectl %s: %s%s\n%s\n%s", strings.Join(args, " "), r.Stdout, r.Stderr, k.Try(t, "describe", "pods", "--all-namespaces").Stdout, k.Logs())
+	}
+}
+
 // Apply applies manifests, which are removed when the test ends.
 func (k *Cluster) Apply(t testing.TB, manifests string) {
 	t.Helper()
@@ -86,6 +113,17 @@ func (k *Cluster) Apply(t testing.TB, manifests string) {
 			t.Errorf("delete what was applied: %v %s%s\n%s", err, r.Stdout, r.Stderr, k.Logs())
 		}
 	})
+}
+
+// DryRun has the API server say whether it would apply manifests; unknown fields
+// are an error.
+func (k *Cluster) DryRun(t testing.TB, manifests string) harness.Result {
+	t.Helper()
+	r, err := k.run([]byte(manifests), "apply", "--dry-run=server", "--validate=strict", "-f", "-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
 }
 
 // Get decodes an object of the API into v.

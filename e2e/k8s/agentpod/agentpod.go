@@ -1,9 +1,12 @@
 // Copyright The ateom Authors.
 // SPDX-License-Identifier: Apache-2.0
 
-package k8s
+// Package agentpod is a pod of the kind that the runtime is for, which tests make,
+// ask how it is, and look at from outside.
+package agentpod
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -15,11 +18,12 @@ import (
 	"github.com/ateom/ateom/e2e/k8s/cluster"
 )
 
-// agentPod is a pod of the kind that sleeps: a service in Python with state in
+// manifest is a pod of the kind that sleeps: a service in Python with state in
 // memory, a Redis, a side-car that logs, an init container, a durable emptyDir
 // that all of them see, and things that kubelet mounts from elsewhere in each
-// pod. Three kinds of probes look at it.
-const agentPod = `
+// pod. Three kinds of probes look at it; on a busy machine their answers take
+// their time.
+const manifest = `
 apiVersion: v1
 kind: ConfigMap
 metadata: {name: settings}
@@ -55,8 +59,8 @@ spec:
     imagePullPolicy: Never
     command: [python3, -u, -c, "$(PROGRAM)"]
     env: [{name: PROGRAM, value: @PROGRAM@}]
-    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3}
-    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
+    readinessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 20}
+    livenessProbe: {httpGet: {path: /, port: 8080}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
@@ -68,15 +72,15 @@ spec:
     image: ateom.test/debian:latest
     imagePullPolicy: Never
     command: [redis-server, --save, "", --protected-mode, "no"]
-    readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3}
-    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
+    readinessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 20}
+    livenessProbe: {tcpSocket: {port: 6379}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10}
     volumeMounts:
     - {name: disk, mountPath: /disk}
   - name: logger
     image: ateom.test/busybox:latest
     imagePullPolicy: Never
     command: [sh, -c, 'i=0; while :; do echo line $i; i=$((i+1)); sleep 0.2; done']
-    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 3, failureThreshold: 10}
+    livenessProbe: {exec: {command: ["true"]}, periodSeconds: 1, timeoutSeconds: 20, failureThreshold: 10}
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
@@ -91,14 +95,15 @@ spec:
 `
 
 // serviceProgram answers every request with what it has in memory and what it
-// reads of each mount.
+// reads of each mount. A question that is asked again, because nobody waited for
+// its answer, counts once.
 const serviceProgram = `
 import http.server, json, os, hashlib
 nonce = os.urandom(16).hex()
 ballast = os.urandom(32 << 20)
 for path in ("/home/agent/nonce", "/scratch/nonce", "/disk/nonce"):
     open(path, "w").write(nonce)
-counter = 0
+asked = set()
 def read(path):
     try:
         return open(path).read()
@@ -106,10 +111,9 @@ def read(path):
         return str(e)
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        global counter
-        if self.path == "/state":
-            counter += 1
-        body = json.dumps({"nonce": nonce, "counter": counter, "ballast": hashlib.sha256(ballast).hexdigest(),
+        if self.path.startswith("/state"):
+            asked.add(self.path)
+        body = json.dumps({"nonce": nonce, "counter": len(asked), "ballast": hashlib.sha256(ballast).hexdigest(),
             "files": {p: read(p) for p in ("/home/agent/nonce", "/scratch/nonce", "/disk/nonce", "/home/agent/prepared",
                 "/scratch/prepared", "/etc/settings/greeting", "/etc/password/word", "/etc/about/name", "/var/tmp/marker")}}).encode()
         self.send_response(200)
@@ -122,29 +126,23 @@ open("/var/tmp/marker", "w").write("rootfs")
 http.server.ThreadingHTTPServer(("", 8080), Handler).serve_forever()
 `
 
-// A state is what the service answers.
-type state struct {
+// A State is what the service answers.
+type State struct {
 	Nonce   string            `json:"nonce"`
 	Counter int               `json:"counter"`
 	Ballast string            `json:"ballast"`
 	Files   map[string]string `json:"files"`
 }
 
-// A pod that a test has made.
-type pod struct {
+// A Pod that a test has made.
+type Pod struct {
 	*cluster.Cluster
-	name string
+	Name string
 }
 
-// runAgent makes an agent's pod and waits until it is ready.
-func runAgent(t *testing.T, k *cluster.Cluster, name string, annotations map[string]string) *pod {
-	t.Helper()
-	p := applyAgent(t, k, name, annotations)
-	p.awaitReady(t)
-	return p
-}
-
-func applyAgent(t *testing.T, k *cluster.Cluster, name string, annotations map[string]string) *pod {
+// Run makes a pod, with annotations beside its own, and waits until it is ready.
+// It ends with the test.
+func Run(t testing.TB, k *cluster.Cluster, name string, annotations map[string]string) *Pod {
 	t.Helper()
 	var lines []string
 	for key, value := range annotations {
@@ -154,20 +152,13 @@ func applyAgent(t *testing.T, k *cluster.Cluster, name string, annotations map[s
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Apply(t, strings.NewReplacer("@NAME@", name, "@ANNOTATIONS@", strings.Join(lines, "\n"), "@PROGRAM@", string(program)).Replace(agentPod))
-	return &pod{k, name}
+	k.Apply(t, strings.NewReplacer("@NAME@", name, "@ANNOTATIONS@", strings.Join(lines, "\n"), "@PROGRAM@", string(program)).Replace(manifest))
+	k.Await(t, "wait", "--for=condition=Ready", "pod/"+name)
+	return &Pod{k, name}
 }
 
-func (p *pod) awaitReady(t *testing.T) {
-	t.Helper()
-	r := p.Try(t, "wait", "--for=condition=Ready", "--timeout=50s", "pod/"+p.name)
-	if r.Code != 0 {
-		t.Fatalf("pod %s is not ready: %s\n%s\n%s", p.name, r.Stderr, p.Kubectl(t, "describe", "pod", p.name), p.Logs())
-	}
-}
-
-// status is what Kubernetes says of the pod.
-type status struct {
+// A Status is what Kubernetes says of the pod.
+type Status struct {
 	Metadata struct{ UID string }
 	Status   struct {
 		PodIP             string
@@ -184,77 +175,81 @@ type status struct {
 	}
 }
 
-func (p *pod) status(t *testing.T) *status {
+// Status asks Kubernetes.
+func (p *Pod) Status(t testing.TB) *Status {
 	t.Helper()
-	var s status
-	p.Get(t, &s, "pod", p.name)
+	var s Status
+	p.Get(t, &s, "pod", p.Name)
 	return &s
 }
 
-// wantUndisturbed fails the test unless all containers run, are ready and were
+// WantUndisturbed fails the test unless all containers run, are ready and were
 // never restarted.
-func (p *pod) wantUndisturbed(t *testing.T) {
+func (p *Pod) WantUndisturbed(t testing.TB) {
 	t.Helper()
-	for _, c := range p.status(t).Status.ContainerStatuses {
+	for _, c := range p.Status(t).Status.ContainerStatuses {
 		if !c.Ready || c.State.Running == nil || c.RestartCount != 0 {
-			t.Errorf("container %s of %s: %+v\n%s", c.Name, p.name, c, p.Kubectl(t, "describe", "pod", p.name))
+			t.Errorf("container %s of %s: %+v\n%s", c.Name, p.Name, c, p.Kubectl(t, "describe", "pod", p.Name))
 		}
 	}
 }
 
-// container returns containerd's id of one of the pod's containers.
-func (p *pod) container(t *testing.T, name string) string {
+// Container returns containerd's id of one of the pod's containers.
+func (p *Pod) Container(t testing.TB, name string) string {
 	t.Helper()
-	for _, c := range p.status(t).Status.ContainerStatuses {
+	for _, c := range p.Status(t).Status.ContainerStatuses {
 		if c.Name == name {
 			return strings.TrimPrefix(c.ContainerID, "containerd://")
 		}
 	}
-	t.Fatalf("pod %s has no container %s", p.name, name)
+	t.Fatalf("pod %s has no container %s", p.Name, name)
 	return ""
 }
 
-// ask asks the service how it is, from the node.
-func (p *pod) ask(t *testing.T) state {
+// Ask asks the service how it is, from the node.
+func (p *Pod) Ask(t testing.TB) State {
 	t.Helper()
-	var s state
-	url := fmt.Sprintf("http://%s:8080/state", p.status(t).Status.PodIP)
-	harness.Eventually(t, func() error { return cluster.GetJSON(url, &s) })
-	return s
+	return askAt(t, p.Status(t).Status.PodIP+":8080")
 }
 
-// askForwarded asks the service how it is, as a developer does, by kubectl
+// AskForwarded asks the service how it is, as a developer does, by kubectl
 // port-forward.
-func (p *pod) askForwarded(t *testing.T) state {
+func (p *Pod) AskForwarded(t testing.TB) State {
 	t.Helper()
-	address, stop := p.Forward(t, p.name, 8080)
+	address, stop := p.Forward(t, p.Name, 8080)
 	defer stop()
-	var s state
-	harness.Eventually(t, func() error { return cluster.GetJSON("http://"+address+"/state", &s) })
+	return askAt(t, address)
+}
+
+// askAt asks one question until it is answered.
+func askAt(t testing.TB, address string) (s State) {
+	t.Helper()
+	url := "http://" + address + "/state?" + rand.Text()
+	cluster.Eventually(t, func() error { return cluster.GetJSON(url, &s) })
 	return s
 }
 
 // probeCount is a line of kubelet's metrics.
 var probeCount = regexp.MustCompile(`(?m)^prober_probe_total\{container="([^"]*)",.*pod="([^"]*)",.*probe_type="Liveness",.*\} (\d+)$`)
 
-// probes returns how often kubelet has probed the liveness of the pod's
+// Probes returns how often kubelet has probed the liveness of the pod's
 // containers, with whatever result; nothing while it does not serve yet.
-func (p *pod) probes(t *testing.T) map[string]int {
+func (p *Pod) Probes(t testing.TB) map[string]int {
 	t.Helper()
 	counts := map[string]int{}
 	metrics := p.Try(t, "get", "--raw", "/api/v1/nodes/node/proxy/metrics/probes").Stdout
 	for _, m := range probeCount.FindAllStringSubmatch(metrics, -1) {
-		if n, err := strconv.Atoi(m[3]); err == nil && m[2] == p.name {
+		if n, err := strconv.Atoi(m[3]); err == nil && m[2] == p.Name {
 			counts[m[1]] += n
 		}
 	}
 	return counts
 }
 
-// memory returns what is charged to the pod's cgroup, in bytes.
-func (p *pod) memory(t *testing.T) int64 {
+// Memory returns what is charged to the pod's cgroup, in bytes.
+func (p *Pod) Memory(t testing.TB) int64 {
 	t.Helper()
-	n, err := harness.CgroupMemory("kube", "kubepods", "*", "pod"+p.status(t).Metadata.UID)
+	n, err := harness.CgroupMemory("kube", "kubepods", "*", "pod"+p.Status(t).Metadata.UID)
 	if err != nil {
 		t.Fatal(err)
 	}
