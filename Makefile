@@ -23,7 +23,7 @@ STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
 TOOLS := containerd containerd-2.3 containerd-2.2 containerd-1.7 runsc-other gvisor_sentry-other ctr versitygw fake-gcs-server azurite
-KUBERNETES := etcd kube-apiserver kubelet kubectl
+KUBERNETES := etcd kube-apiserver kubelet kubectl helm
 
 ##@ Build
 
@@ -40,12 +40,12 @@ bin/runsc:
 
 .PHONY: tools
 tools: packages ## build containerd, ctr, an S3, a GCS and an Azure server, cached, and link them into bin/tools/
-	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(TOOLS)); do ln -sfn $$path bin/tools/; done
+	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(TOOLS)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
 .PHONY: kubernetes
-kubernetes: packages ## build etcd, kube-apiserver, kubelet and kubectl, cached, and link them into bin/tools/
+kubernetes: packages ## build etcd, kube-apiserver, kubelet, kubectl and Helm, cached, and link them into bin/tools/
 	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables
-	@mkdir -p bin/tools && for path in $$(e2e/tools/install $(KUBERNETES)); do ln -sfn $$path bin/tools/; done
+	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(KUBERNETES)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
 .PHONY: images
 images: packages ## make the root filesystems that the tests run in, cached
@@ -96,11 +96,11 @@ race: build tools ## the tests of single packages under the race detector, and t
 
 .PHONY: e2e
 e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS server (root)
-	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)$$')
+	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)(/|$$)')
 
 .PHONY: e2e-k8s
 e2e-k8s: build tools kubernetes images ## the tests on a real kubelet and API server (root)
-	$(GOTEST) -timeout 20m ./e2e/k8s
+	$(GOTEST) -p 1 -timeout 20m ./e2e/k8s/...
 
 .PHONY: many
 many: build tools images ## pause 200 sandboxes at once, weigh and watch them, commit and resume them at random (root)
