@@ -9,18 +9,34 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
-// filestorePrefix begins the name of the file in a container's root file system
-// that holds what is written over it; gVisor's fsutil.SelfFilestorePrefix.
+// filestorePrefix begins the name of the file, in a directory that a sandbox
+// covers, that holds what is written over it; gVisor's fsutil.SelfFilestorePrefix.
 const filestorePrefix = ".gvisor.filestore."
 
 // ClearFilestore removes what a runsc that was killed has left of a sandbox in a
 // root file system, where no container could be made again. No container of
 // it may be alive.
 func ClearFilestore(rootfs, sandbox string) error {
-	err := os.Remove(filepath.Join(rootfs, filestorePrefix+sandbox))
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	return removeLeft(filepath.Join(rootfs, filestorePrefix+sandbox))
+}
+
+// ClearFilestores removes from a directory what any sandbox has left there, none
+// of which may be alive.
+func ClearFilestores(dir string) error {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), filestorePrefix) {
+			err = errors.Join(err, removeLeft(filepath.Join(dir, e.Name())))
+		}
+	}
+	return err
+}
+
+func removeLeft(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("remove what a killed runsc has left: %w", err)
 	}
 	return nil

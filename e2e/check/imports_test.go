@@ -50,7 +50,7 @@ var rules = []rule{
 	{"shim/portforward", []string{"shim/allports"}},
 	{"shim/standin", []string{"shim/allports"}},
 	{"shim/stdio", nil},
-	{"shim/pod", []string{"artifacts", "shim/replace"}},
+	{"shim/pod", []string{"artifacts", "runsc", "shim/replace"}},
 	{"shim/volumes", []string{"artifacts", "shim/replace"}},
 	{"shim/record", []string{"artifacts", "shim/network", "shim/replace"}},
 	{"shim/roster", []string{"artifacts", "shim/replace", "shim/rundir"}},

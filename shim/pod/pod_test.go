@@ -55,6 +55,10 @@ func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(path("full"), "x"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A sandbox of the pod was killed.
+	if err := os.WriteFile(filepath.Join(path("disk"), ".gvisor.filestore.0123"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	got, err := EmptyDirs(dir, "u", []string{"home"})
 	if err != nil {
 		t.Fatal(err)
@@ -62,6 +66,9 @@ func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
 	want := []EmptyDir{{Name: "disk", Path: path("disk")}, {Name: "memory", Path: path("memory"), Memory: true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("EmptyDirs (-want +got):\n%s", diff)
+	}
+	if left, err := os.ReadDir(path("disk")); err != nil || len(left) > 0 {
+		t.Errorf("a dead sandbox's file stays: %v, %v", left, err)
 	}
 	for _, uid := range []string{"", "other", "../u", ".."} {
 		if got, err := EmptyDirs(dir, uid, nil); err != nil || len(got) > 0 {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/runsc"
 )
 
 // An EmptyDir is an emptyDir volume of a pod that lives inside the sandbox.
@@ -28,7 +30,8 @@ type EmptyDir struct {
 // EmptyDirs lists the pod's emptyDir volumes, which kubelet has made before it
 // asks for a sandbox, but those that durable names: a DurableDir stays on the
 // node, where it can be captured without the sandbox. So does a volume that
-// holds something already, which would be hidden.
+// holds something already, which would be hidden. What an earlier sandbox of the pod
+// has left of itself is no content: it goes.
 func EmptyDirs(kubeletDir, uid string, durable []string) ([]EmptyDir, error) {
 	if uid == "" || uid != filepath.Base(uid) {
 		return nil, nil
@@ -46,6 +49,9 @@ func EmptyDirs(kubeletDir, uid string, durable []string) ([]EmptyDir, error) {
 		v := EmptyDir{Name: e.Name(), Path: filepath.Join(dir, e.Name())}
 		if !e.IsDir() || slices.Contains(durable, v.Name) {
 			continue
+		}
+		if err := runsc.ClearFilestores(v.Path); err != nil {
+			return nil, fmt.Errorf("empty emptyDir volume %s: %w", v.Name, err)
 		}
 		content, err := os.ReadDir(v.Path)
 		if err != nil {
