@@ -7,9 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -81,74 +78,6 @@ func TestFilesThatWereRenamedReplacedAndDeletedStayOpen(t *testing.T) {
 	if got := harness.ReadFile(t, filepath.Join(volumeDir(woken, "data"), "replaced")); got != "new" {
 		t.Errorf("the name has %q, want what it was given last", got)
 	}
-}
-
-// While a program changes a volume, every snapshot of it is what the volume was at
-// one moment.
-func TestSnapshotsOfAVolumeInUseAreOfOneMoment(t *testing.T) {
-	n := harness.NewNode(t, harness.Config{})
-	n.Want(t, images.Busybox)
-	task := startChurning(t, n)
-	before := next(t, task)
-	last := 0
-	for i := range 4 {
-		if i == 3 {
-			n.Ctr(t, "tasks", "pause", task.ID)
-		}
-		woken := startScript(t, n, "sleep 1000", "--from", commit(t, task, "--scope", "Data"))
-		generation := wantOneMoment(t, filepath.Join(volumeDir(woken, "data"), "churn"))
-		if generation <= last {
-			t.Errorf("commit %d has generation %d, the one before had %d", i, generation, last)
-		}
-		last = generation
-		woken.Remove(t)
-	}
-	n.Ctr(t, "tasks", "resume", task.ID)
-	wantOpen(t, before, task)
-}
-
-// wantOneMoment fails the test unless what churn made in dir is a state that dir
-// was in, and returns the generation.
-func wantOneMoment(t *testing.T, dir string) int {
-	t.Helper()
-	numbers := func(name string) (all []int) {
-		for text := range strings.Lines(harness.ReadFile(t, filepath.Join(dir, name))) {
-			n, err := strconv.Atoi(strings.TrimSuffix(text, "\n"))
-			if err != nil || !strings.HasSuffix(text, "\n") {
-				t.Fatalf("%s has the line %q", name, text)
-			}
-			all = append(all, n)
-		}
-		return all
-	}
-	log := numbers("log")
-	for i, n := range log {
-		if n != i+1 {
-			t.Fatalf("line %d of the log is %d", i+1, n)
-		}
-	}
-	logged := len(log)
-	current := numbers("current")
-	if len(current) != 1000 || len(slices.Compact(slices.Clone(current))) != 1 {
-		t.Fatalf("current has %d lines of other generations: %v", len(current), slices.Compact(current))
-	}
-	if c := current[0]; c != logged && c != logged+1 {
-		t.Errorf("current is of generation %d and the log of %d: not of one moment", c, logged)
-	}
-	newest := 0
-	for _, name := range namesIn(t, dir) {
-		if number, ok := strings.CutPrefix(name, "file-"); ok {
-			n, err := strconv.Atoi(number)
-			if err != nil || n < logged-3 || n > logged {
-				t.Errorf("%s is there when the log is of %d", name, logged)
-			}
-			newest = max(newest, n)
-		}
-	}
-	if newest < logged-1 {
-		t.Errorf("the newest file is of %d and the log of %d: not of one moment", newest, logged)
-	}
-	return logged
 }
 
 // namesIn returns the names in a directory, sorted.
