@@ -165,7 +165,7 @@ func TestWhatIsNoGoldenSnapshotIsRefused(t *testing.T) {
 		{"a Data snapshot", goldenScript, data, "it is of scope Data, not Full"},
 		{"no snapshot", goldenScript, nobody, nobody},
 		{"one with an open file that the volume lacks", holdingScript, holding, `failed to walk "opened"`},
-		{"one of another program", goldenScript, holding, `"Args" does not match`},
+		{"one of another program", goldenScript, holding, "its command was"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			task, r := tryStart(t, n, c.script, golden(c.memory, data)...)
