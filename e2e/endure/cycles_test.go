@@ -172,10 +172,15 @@ type holdings struct {
 	shimFiles, nodeFiles int
 }
 
+// garbage is how many open files of the shim may be nobody's: Go closes the handle
+// of a process that the shim's reaper has waited for when it next collects what is not
+// used. One that every cycle left would be three after four cycles.
+const garbage = 2
+
 // over says whether there is more of anything than there was.
 func (h holdings) over(was holdings) bool {
 	return h.processes > was.processes || h.mounts > was.mounts || h.cgroups > was.cgroups || h.interfaces > was.interfaces ||
-		h.sockets > was.sockets || h.files > was.files || h.shimFiles > was.shimFiles || h.nodeFiles > was.nodeFiles
+		h.sockets > was.sockets || h.files > was.files || h.shimFiles > was.shimFiles+garbage || h.nodeFiles > was.nodeFiles
 }
 
 // hold counts until there is no more than there was, or nothing changes if that
@@ -216,8 +221,11 @@ func count(t *testing.T, task *harness.Task) holdings {
 		}
 	}
 	for _, dir := range []string{task.Node.Config.StateDir, task.Node.Config.RunDir} {
-		err := filepath.WalkDir(dir, func(_ string, _ os.DirEntry, err error) error {
-			h.nodeFiles++
+		err := filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+			// A side-car that is ended in mid-write leaves this to the next, which writes over it.
+			if !strings.HasSuffix(path, "-status.json.tmp") {
+				h.nodeFiles++
+			}
 			return ignoreGone(err)
 		})
 		if err != nil {
