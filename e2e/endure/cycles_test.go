@@ -172,15 +172,16 @@ type holdings struct {
 	shimFiles, nodeFiles int
 }
 
-// garbage is how many open files of the shim may be nobody's: Go closes the handle
-// of a process that the shim's reaper has waited for when it next collects what is not
-// used. One that every cycle left would be three after four cycles.
-const garbage = 2
+// slack is by how much processes and open files of the shim may differ: gVisor has
+// more or fewer processes of its own for the same program, and Go closes the handle of
+// a process that the shim's reaper has waited for when it next collects. What every
+// cycle left would be three after four cycles.
+const slack = 2
 
 // over says whether there is more of anything than there was.
 func (h holdings) over(was holdings) bool {
-	return h.processes > was.processes || h.mounts > was.mounts || h.cgroups > was.cgroups || h.interfaces > was.interfaces ||
-		h.sockets > was.sockets || h.files > was.files || h.shimFiles > was.shimFiles+garbage || h.nodeFiles > was.nodeFiles
+	return h.processes > was.processes+slack || h.mounts > was.mounts || h.cgroups > was.cgroups || h.interfaces > was.interfaces ||
+		h.sockets > was.sockets || h.files > was.files || h.shimFiles > was.shimFiles+slack || h.nodeFiles > was.nodeFiles
 }
 
 // hold counts until there is no more than there was, or nothing changes if that
