@@ -118,7 +118,7 @@ func TestABucketThatDiesDuringARestoreHoldsNothingUp(t *testing.T) {
 	n := harness.NewNode(t, s3At(wire.Addr()))
 	n.Want(t, images.Busybox)
 	task := start(t, n)
-	n.Ctr(t, "tasks", "exec", "--exec-id", "fill", task.ID, "dd", "if=/dev/urandom", "of=/root/ballast", "bs=1M", fmt.Sprint("count=", ballast))
+	fill(t, task)
 	before := next(t, task)
 	id := commit(t, task, "--scope", "Full")
 	task.Remove(t)

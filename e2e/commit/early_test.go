@@ -22,7 +22,7 @@ func TestASandboxIsReadyBeforeItsLastByte(t *testing.T) {
 	n := harness.NewNode(t, s3At(wire.Addr()))
 	n.Want(t, images.Busybox)
 	task := start(t, n)
-	n.Ctr(t, "tasks", "exec", "--exec-id", "fill", task.ID, "dd", "if=/dev/urandom", "of=/root/ballast", "bs=1M", fmt.Sprint("count=", ballast))
+	fill(t, task)
 	digest := func(task *harness.Task, id string) string {
 		return strings.TrimSpace(task.Node.Ctr(t, "tasks", "exec", "--exec-id", id, task.ID, "md5sum", "/root/ballast"))
 	}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/ateom/ateom/e2e/harness"
 	"github.com/ateom/ateom/e2e/images"
 	"github.com/ateom/ateom/shim/config"
@@ -81,12 +80,8 @@ func TestAGoldenSnapshotRunsOverTheDurableDirsOfAnother(t *testing.T) {
 // a Data and of a Full one, and fails the test unless each has its own.
 func wakeGolden(t *testing.T, how config.CheckpointIO) *goldenWorld {
 	t.Helper()
-	url, _ := storetest.S3(t)
-	var c harness.Config
-	c.CheckpointIO, c.DefaultStore, c.Stores = how, "s", map[string]config.Store{"s": {URL: url}}
-	w := &goldenWorld{a: harness.NewNode(t, c), b: harness.NewNode(t, c)}
-	w.a.Want(t, images.Busybox)
-	w.b.Want(t, images.Busybox)
+	w := &goldenWorld{}
+	w.a, w.b = twoNodes(t, how)
 
 	w.warm = startScript(t, w.a, goldenScript)
 	guestSh(t, w.warm, "echo golden >/data/mark; echo golden >/data/only-golden")

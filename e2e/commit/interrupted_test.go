@@ -22,6 +22,12 @@ import (
 // ballast is what a program of this test has in memory, in MiB: it does not compress.
 const ballast = 96
 
+// fill gives the program its ballast.
+func fill(t *testing.T, task *harness.Task) {
+	t.Helper()
+	task.Node.Ctr(t, "tasks", "exec", "--exec-id", "fill", task.ID, "dd", "if=/dev/urandom", "of=/root/ballast", "bs=1M", fmt.Sprint("count=", ballast))
+}
+
 // The gofer is killed in the middle of an upload. Nothing of it is visible, the
 // program goes on, and the next commit sends what is missing.
 func TestKilledUploadGoesOn(t *testing.T) {
@@ -37,7 +43,7 @@ func TestKilledUploadGoesOn(t *testing.T) {
 	for _, when := range []string{"running", "paused"} {
 		t.Run(when, func(t *testing.T) {
 			task := start(t, n)
-			n.Ctr(t, "tasks", "exec", "--exec-id", "fill", task.ID, "dd", "if=/dev/urandom", "of=/root/ballast", "bs=1M", fmt.Sprint("count=", ballast))
+			fill(t, task)
 			before := next(t, task)
 			if when == "paused" {
 				n.Ctr(t, "tasks", "pause", task.ID)
@@ -45,7 +51,7 @@ func TestKilledUploadGoesOn(t *testing.T) {
 			empty, snapshotsBefore := packBytes(t, store), len(snapshots(t, n, "s3"))
 
 			killUpload(t, wire, task)
-			if got := state(t, task); got != when {
+			if got := task.SandboxState(t); got != when {
 				t.Errorf("the sandbox is %s, want %s", got, when)
 			}
 			if got := len(snapshots(t, n, "s3")); got != snapshotsBefore {
@@ -83,6 +89,18 @@ func s3At(address string) (c harness.Config) {
 	c.DefaultStore = "s3"
 	c.Stores = map[string]config.Store{"s3": {URL: storetest.S3URL("bucket", address)}}
 	return c
+}
+
+// twoNodes are nodes that share nothing but a bucket; how may be empty.
+func twoNodes(t *testing.T, how config.CheckpointIO) (a, b *harness.Node) {
+	t.Helper()
+	_, server := storetest.S3(t)
+	c := s3At(server)
+	c.CheckpointIO = how
+	a, b = harness.NewNode(t, c), harness.NewNode(t, c)
+	a.Want(t, images.Busybox)
+	b.Want(t, images.Busybox)
+	return a, b
 }
 
 // killUpload begins a commit and kills the gofer when half of the ballast has

@@ -11,10 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/ateom/ateom/artifacts/bucket/storetest"
 	"github.com/ateom/ateom/e2e/harness"
-	"github.com/ateom/ateom/e2e/images"
-	"github.com/ateom/ateom/shim/config"
 )
 
 // startChurning runs the guest, which keeps files open that were renamed, replaced
@@ -40,12 +37,7 @@ func wantOpen(t *testing.T, before line, task *harness.Task) (now line) {
 }
 
 func TestFilesThatWereRenamedReplacedAndDeletedStayOpen(t *testing.T) {
-	url, _ := storetest.S3(t)
-	var c harness.Config
-	c.DefaultStore, c.Stores = "s", map[string]config.Store{"s": {URL: url}}
-	a, b := harness.NewNode(t, c), harness.NewNode(t, c)
-	a.Want(t, images.Busybox)
-	b.Want(t, images.Busybox)
+	a, b := twoNodes(t, "")
 	task := startChurning(t, a)
 	before := wantOpen(t, line{nonce: next(t, task).nonce}, task)
 	if before.data != "same" {

@@ -42,7 +42,7 @@ func fullFromRunning(t *testing.T, w *world, store string) {
 	task := start(t, w.first)
 	before := next(t, task)
 	id := commit(t, task, "--scope", "Full", "--store", store)
-	if got := state(t, task); got != "running" {
+	if got := task.SandboxState(t); got != "running" {
 		t.Errorf("after a commit the sandbox is %s, want running", got)
 	}
 	wantSameLife(t, before, next(t, task))
@@ -58,7 +58,7 @@ func fullFromPaused(t *testing.T, w *world, store string) {
 	before := next(t, task)
 	w.first.Ctr(t, "tasks", "pause", task.ID)
 	id := commit(t, task, "--scope", "Full", "--store", store)
-	if got := state(t, task); got != "paused" {
+	if got := task.SandboxState(t); got != "paused" {
 		t.Errorf("after a commit the sandbox is %s, want paused", got)
 	}
 	if left := task.Processes(t); len(left) > 0 {

@@ -115,7 +115,7 @@ func TestAFullPauseCommittedAsDataIsADataCommit(t *testing.T) {
 	first := commit(t, task)
 	n.Ctr(t, "tasks", "pause", task.ID)
 	second := commit(t, task, "--store", "paused")
-	if got := state(t, task); got != "paused" {
+	if got := task.SandboxState(t); got != "paused" {
 		t.Errorf("after the commit the sandbox is %s, want paused", got)
 	}
 	if left := task.Processes(t); len(left) > 0 {
@@ -189,12 +189,7 @@ func wantBothEncodings(t *testing.T, m *artifacts.Manifest, objects map[string]s
 // Volumes of both encodings come back as they were, to the last attribute: after a
 // pause, and on another node from a Data and a Full snapshot.
 func TestVolumesComeBackToTheLastAttribute(t *testing.T) {
-	url, _ := storetest.S3(t)
-	var c harness.Config
-	c.DefaultStore, c.Stores = "s", map[string]config.Store{"s": {URL: url}}
-	a, b := harness.NewNode(t, c), harness.NewNode(t, c)
-	a.Want(t, images.Busybox)
-	b.Want(t, images.Busybox)
+	a, b := twoNodes(t, "")
 	task := startWithVolumes(t, a)
 	before, want := next(t, task), walkVolumes(t, task)
 	if len(want) < 300 {

@@ -4,7 +4,6 @@
 package commit
 
 import (
-	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -156,17 +155,6 @@ func commit(t *testing.T, task *harness.Task, flags ...string) string {
 		t.Fatalf("the last line of commit's output is no snapshot id: %v", err)
 	}
 	return id
-}
-
-// state is the sandbox's state as ateom has it.
-func state(t *testing.T, task *harness.Task) string {
-	t.Helper()
-	var s struct{ State string }
-	out := task.Node.Ateom(t, "tasks", "status", "--json", task.ID)
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("decode status %q: %v", out, err)
-	}
-	return s.State
 }
 
 // wantSameLife fails the test unless now is later in the life that l is from.

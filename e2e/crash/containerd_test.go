@@ -37,7 +37,7 @@ func TestContainerdMayDieInEveryState(t *testing.T) {
 				release()
 			}
 			harness.Eventually(t, func() error {
-				if got := word(t, s.Task); got != m.word {
+				if got := s.SandboxState(t); got != m.word {
 					return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
 				}
 				return nil

@@ -135,23 +135,12 @@ func (m moment) reach(t *testing.T, s *harness.Service) (release func(), ended <
 	}
 	t.Cleanup(release)
 	harness.Eventually(t, func() error {
-		if got := word(t, s.Task); m.program == ours && got != m.word {
+		if got := s.SandboxState(t); m.program == ours && got != m.word {
 			return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
 		}
 		return nil
 	})
 	return release, done
-}
-
-// word is what ateom calls the state of a task's sandbox.
-func word(t *testing.T, task *harness.Task) string {
-	t.Helper()
-	var s struct{ State string }
-	out := task.Node.Ateom(t, "tasks", "status", "--json", task.ID)
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("decode status %q: %v", out, err)
-	}
-	return s.State
 }
 
 // wantGoesOn fails the test unless the service is the one that said last, with its

@@ -6,6 +6,7 @@ package harness
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -88,6 +89,17 @@ func (n *Node) Ctr(t testing.TB, args ...string) string {
 func (n *Node) Ateom(t testing.TB, args ...string) string {
 	t.Helper()
 	return n.must(t, Command{Program: "ctr-ateom", Args: args})
+}
+
+// SandboxState is the state of the task's sandbox as ateom has it.
+func (task *Task) SandboxState(t testing.TB) string {
+	t.Helper()
+	var s struct{ State string }
+	out := task.Node.Ateom(t, "tasks", "status", "--json", task.ID)
+	if err := json.Unmarshal([]byte(out), &s); err != nil {
+		t.Fatalf("decode status %q: %v", out, err)
+	}
+	return s.State
 }
 
 // LastLine returns the last line of a command's output.

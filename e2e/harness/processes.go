@@ -47,8 +47,8 @@ func (task *Task) Shims(t testing.TB) []string {
 	return out
 }
 
-// KillShim kills the task's shim.
-func (task *Task) KillShim(t testing.TB) {
+// Shim returns the process of the task's shim, of which there must be one.
+func (task *Task) Shim(t testing.TB) (pid int) {
 	t.Helper()
 	shims := task.Shims(t)
 	if len(shims) != 1 {
@@ -59,7 +59,13 @@ func (task *Task) KillShim(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
+	return pid
+}
+
+// KillShim kills the task's shim.
+func (task *Task) KillShim(t testing.TB) {
+	t.Helper()
+	if err := syscall.Kill(task.Shim(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/client"
-	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/e2e/harness"
 	"github.com/ateom/ateom/e2e/images"
@@ -275,20 +274,10 @@ func TestADeadShimLeavesNoMount(t *testing.T) {
 	task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}, Annotations: map[string]string{
 		"ateom.dev/inside": "/run/ateom", "ateom.dev/self": "Commit",
 	}})
-	shims := task.Shims(t)
-	var pid int
-	if len(shims) != 1 {
-		t.Fatalf("shims %q", shims)
-	}
-	if _, err := fmt.Sscanf(shims[0], "%d:", &pid); err != nil {
-		t.Fatal(err)
-	}
 	if !strings.Contains(harness.ReadFile(t, "/proc/self/mounts"), n.Config.RunDir+"/sandboxes/") {
 		t.Fatal("there is no mount that could be left")
 	}
-	if err := unix.Kill(pid, unix.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
+	task.KillShim(t)
 	harness.Eventually(t, func() error {
 		mounts := harness.ReadFile(t, "/proc/self/mounts")
 		if strings.Contains(mounts, n.Config.RunDir+"/sandboxes/") {

@@ -125,15 +125,7 @@ func weigh(t *testing.T, tasks []*harness.Task) (pids []int) {
 	t.Helper()
 	var private, proportional, most int64
 	for _, task := range tasks {
-		shims := task.Shims(t)
-		if len(shims) != 1 {
-			t.Fatalf("shims of %s: %q", task.ID, shims)
-		}
-		number, _, _ := strings.Cut(shims[0], ":")
-		pid, err := strconv.Atoi(number)
-		if err != nil {
-			t.Fatal(err)
-		}
+		pid := task.Shim(t)
 		pids = append(pids, pid)
 		own, err := lab.PrivateMemory(pid)
 		if err != nil {

@@ -27,13 +27,8 @@ type tracer struct {
 // trace attaches strace to the task's shim.
 func trace(t *testing.T, task *harness.Task, options ...string) *tracer {
 	t.Helper()
-	shims := task.Shims(t)
-	if len(shims) != 1 {
-		t.Fatalf("shims of the task: %q", shims)
-	}
-	pid, _, _ := strings.Cut(shims[0], ":")
 	tr := &tracer{log: filepath.Join(t.TempDir(), "strace")}
-	args := []string{"-f", "-y", "-e", "trace=fsync,fdatasync,syncfs,sync", "-o", tr.log, "-p", pid}
+	args := []string{"-f", "-y", "-e", "trace=fsync,fdatasync,syncfs,sync", "-o", tr.log, "-p", fmt.Sprint(task.Shim(t))}
 	tr.cmd = exec.Command("strace", append(options, args...)...)
 	stderr, err := tr.cmd.StderrPipe()
 	if err != nil {

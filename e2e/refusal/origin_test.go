@@ -141,7 +141,7 @@ func TestContainersThatASnapshotLacksAreRefused(t *testing.T) {
 	wantSentence(t, err.Error(), []string{id, `container "side" differs`, `its command was ["sleep" "1000"] and is ["sleep" "2000"]`})
 	// The one that it has completes it.
 	last := n.Run(t, member("second", "side", id))
-	if got := state(t, last); got != "running" {
+	if got := last.SandboxState(t); got != "running" {
 		t.Errorf("the sandbox is %s", got)
 	}
 }

@@ -79,7 +79,7 @@ func TestVerbsThatCannotBeAreRefused(t *testing.T) {
 		task  *harness.Task
 		state string
 	}{{running, "running"}, {paused, "paused"}, {stopped, "stopped"}} {
-		if got := state(t, want.task); got != want.state {
+		if got := want.task.SandboxState(t); got != want.state {
 			t.Errorf("%s is %s, want %s", want.task.ID, got, want.state)
 		}
 	}
@@ -104,17 +104,6 @@ func awaitNoted(t *testing.T, n *harness.Node, want map[string]string) {
 		}
 		return nil
 	})
-}
-
-// state is the sandbox's state as ateom has it.
-func state(t *testing.T, task *harness.Task) string {
-	t.Helper()
-	var s struct{ State string }
-	out := task.Node.Ateom(t, "tasks", "status", "--json", task.ID)
-	if err := json.Unmarshal([]byte(out), &s); err != nil {
-		t.Fatalf("decode status %q: %v", out, err)
-	}
-	return s.State
 }
 
 // A snapshot whose manifest never came is none, whatever else is there; one

@@ -8,7 +8,6 @@ import (
 	"os"
 	osexec "os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -52,29 +51,6 @@ func version(t *testing.T, path string) string {
 		t.Fatalf("%s -v: %v\n%s", path, err, out)
 	}
 	return string(out)
-}
-
-// shimOf returns the task's shim.
-func shimOf(t *testing.T, task *harness.Task) (pid int) {
-	t.Helper()
-	shims := task.Shims(t)
-	if len(shims) != 1 {
-		t.Fatalf("shims of %s: %q", task.ID, shims)
-	}
-	number, _, _ := strings.Cut(shims[0], ":")
-	pid, err := strconv.Atoi(number)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return pid
-}
-
-// killShim kills the task's shim.
-func killShim(t *testing.T, task *harness.Task) {
-	t.Helper()
-	if err := syscall.Kill(shimOf(t, task), syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
 }
 
 // bundle is the directory that containerd keeps for a task.
@@ -139,19 +115,19 @@ func TestANewerShimTakesOverFromAnOlderOne(t *testing.T) {
 	n.Ctr(t, "task", "resume", s.ID)
 	s.WantSame(t, s.Last())
 	n.Ctr(t, "task", "pause", s.ID)
-	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", shimOf(t, s.Task))); err != nil || !strings.HasSuffix(exe, shimName+" (deleted)") {
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", s.Shim(t))); err != nil || !strings.HasSuffix(exe, shimName+" (deleted)") {
 		t.Fatalf("the sandbox's shim is %s, %v, want the one that was replaced", exe, err)
 	}
 
 	id := pausedIn(t, n)
-	killShim(t, s.Task)
+	s.KillShim(t)
 	awaitCleanUp(t, s.Task)
 	if left, err := filepath.Glob(filepath.Join(n.Config.StateDir, "lost", id, "home")); err != nil || len(left) != 1 {
 		t.Errorf("DurableDirs that were set aside: %q, %v", left, err)
 	}
 	woken := n.Wake(t, spec, id, "local", false)
 	woken.WantSame(t, s.Last())
-	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", shimOf(t, woken.Task))); err != nil || exe != filepath.Join(dir, shimName) {
+	if exe, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", woken.Shim(t))); err != nil || exe != filepath.Join(dir, shimName) {
 		t.Errorf("the woken sandbox's shim is %s, %v, want the new one", exe, err)
 	}
 }
@@ -178,7 +154,7 @@ func TestANewerShimsRecordIsLeftAlone(t *testing.T) {
 		}
 	}
 	write(newer)
-	killShim(t, s.Task)
+	s.KillShim(t)
 	const want = "a newer release of ateom has written it (version 2, this one knows up to 1); nothing was touched"
 	harness.Eventually(t, func() error {
 		if log := harness.ReadFile(t, n.LogPath()); !strings.Contains(log, want) {
