@@ -121,22 +121,26 @@ func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.V
 		return nil
 	}
 	o.volumes = o.manifest.ID
-	check := func(m *artifacts.Manifest) error { return s.checkOrigin(ctx, c, m) }
-	if c.decl.golden == "" {
-		return s.fetch(ctx, &job.Request{Dir: o.dir, ID: o.volumes, Volumes: volumes}, check)
+	request := &job.Request{Dir: o.dir, ID: o.volumes, Volumes: volumes}
+	if c.decl.golden != "" {
+		request = &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}
 	}
-	if err := s.fetch(ctx, &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}, check); err != nil {
+	m, err := s.fetch(ctx, request, func(m *artifacts.Manifest) error { return s.checkOrigin(ctx, c, m) })
+	if err != nil {
 		return err
+	}
+	o.manifest = m
+	if c.decl.golden == "" {
+		return nil
 	}
 	return s.fetchVolumes(ctx, volumes)
 }
 
 // fetchVolumes fills volumes alone, from the snapshot that has them.
 func (s *sandbox) fetchVolumes(ctx context.Context, volumes []job.Volume) error {
-	memory := s.origin.manifest
-	defer func() { s.origin.manifest = memory }()
 	whatever := func(*artifacts.Manifest) error { return nil }
-	return s.fetch(ctx, &job.Request{ID: s.origin.volumes, Volumes: volumes, Scope: artifacts.Data}, whatever)
+	_, err := s.fetch(ctx, &job.Request{ID: s.origin.volumes, Volumes: volumes, Scope: artifacts.Data}, whatever)
+	return err
 }
 
 // fillVolumes fills volumes that came with another container than the root one.
@@ -163,25 +167,23 @@ func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 	return s.ledger.Write()
 }
 
-// fetch runs a Fetch from the origin's store, unless check refuses the manifest;
-// what it brings becomes the origin's manifest.
-func (s *sandbox) fetch(ctx context.Context, r *job.Request, check func(*artifacts.Manifest) error) error {
-	o := s.origin
+// fetch runs a Fetch from the origin's store, unless check refuses the manifest,
+// which it returns.
+func (s *sandbox) fetch(ctx context.Context, r *job.Request, check func(*artifacts.Manifest) error) (*artifacts.Manifest, error) {
 	r.Cache = s.cache(ctx)
-	r.Store, r.Lazy = o.store, s.checkpointIO(ctx) == config.Gofer
+	r.Store, r.Lazy = s.origin.store, s.checkpointIO(ctx) == config.Gofer
 	binary, err := s.cfg.GoferPath()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	done, err := gofer.Fetch(ctx, binary, s.starter, r, check, s.noteProgress)
 	if err != nil {
-		return fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))
+		return nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))
 	}
 	for _, w := range done.Warnings {
 		log.G(ctx).WithField("snapshot", r.ID).Warn(w)
 	}
-	o.manifest = done.Manifest
-	return nil
+	return done.Manifest, nil
 }
 
 // checkOrigin refuses a snapshot that the root container cannot start from, with
