@@ -63,13 +63,14 @@ var rules = []rule{
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 
 	// The node agent reads what shims have noted, and calls none of their code.
-	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "shim/config", "shim/journal", "shim/replace", "shim/roster", "shim/rundir"}},
+	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "cmd/wire", "shim/config", "shim/journal", "shim/replace", "shim/roster", "shim/rundir"}},
 	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
 	{"cmd/ateom-gofer", []string{"artifacts/..."}},
 	{"cmd/installer/...", []string{"cmd/installer/..."}},
-	{"cmd/kubectl-ateom/...", []string{"cmd/ctr-ateom/view", "cmd/kubectl-ateom/..."}},
+	{"cmd/kubectl-ateom/...", []string{"cmd/ctr-ateom/view", "cmd/kubectl-ateom/...", "cmd/wire"}},
+	{"cmd/wire", nil},
 	{"cmd/checkpointgofer", []string{"artifacts/seat"}},
-	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "proto/...", "shim/config", "shim/sandboxid", "shim/sweep"}},
+	{"cmd/ctr-ateom/...", []string{"artifacts/...", "cmd/ctr-ateom/...", "cmd/wire", "proto/...", "shim/config", "shim/sandboxid", "shim/sweep"}},
 
 	{"deploy/...", nil},
 

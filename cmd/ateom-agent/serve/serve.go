@@ -21,6 +21,7 @@ import (
 	"github.com/ateom/ateom/cmd/ateom-agent/metrics"
 	"github.com/ateom/ateom/cmd/ateom-agent/traces"
 	"github.com/ateom/ateom/cmd/ateom-agent/verbs"
+	"github.com/ateom/ateom/cmd/wire"
 	"github.com/ateom/ateom/shim/config"
 )
 
@@ -32,7 +33,7 @@ const DefaultListen = "127.0.0.1:9464"
 // DefaultVerbsListen is where verbs are served. It must be an address that only
 // those reach who may: in a pod, its own loopback, where the API server's port
 // forwarding ends, which it grants by RBAC.
-const DefaultVerbsListen = "127.0.0.1:9465"
+const DefaultVerbsListen = "127.0.0.1:" + wire.VerbsPort
 
 // Limits of the HTTP server. A scrape reads some kilobytes.
 const (

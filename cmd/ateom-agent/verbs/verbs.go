@@ -14,6 +14,8 @@ import (
 	"regexp"
 	"strings"
 	"time"
+
+	"github.com/ateom/ateom/cmd/wire"
 )
 
 // Kubernetes' names (RFC 1123), and ours for stores: none of them can be taken
@@ -41,26 +43,20 @@ type Handler struct {
 
 // Register adds the routes to a mux.
 func (h *Handler) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET /v1/namespaces/{namespace}/pods/{pod}/status", h.pod("status"))
-	for _, verb := range []string{"pause", "resume", "commit"} {
-		mux.HandleFunc("POST /v1/namespaces/{namespace}/pods/{pod}/"+verb, h.pod(verb))
+	mux.HandleFunc("GET "+wire.PodPath("{namespace}", "{pod}", wire.StatusVerb), h.pod(wire.StatusVerb))
+	for _, verb := range wire.PodVerbs {
+		mux.HandleFunc("POST "+wire.PodPath("{namespace}", "{pod}", verb), h.pod(verb))
 	}
-	mux.HandleFunc("GET /v1/namespaces/{namespace}/snapshots", h.snapshots)
+	mux.HandleFunc("GET "+wire.SnapshotsPath("{namespace}"), h.snapshots)
 }
 
-// A Request is the body of a commit; all fields may be empty.
-type Request struct {
-	Scope string `json:"scope,omitempty"`
-	Store string `json:"store,omitempty"`
-}
-
-// flags are the request's as ctr-ateom takes them.
-func (r *Request) flags() ([]string, error) {
-	var flags []string
+// flags are a request's as ctr-ateom takes them.
+func flags(r *wire.Request) ([]string, error) {
+	var args []string
 	switch r.Scope {
 	case "":
 	case "Full", "Data":
-		flags = append(flags, "--scope", r.Scope)
+		args = append(args, "--scope", r.Scope)
 	default:
 		return nil, fmt.Errorf("scope: want Full or Data, got %q", r.Scope)
 	}
@@ -68,9 +64,9 @@ func (r *Request) flags() ([]string, error) {
 		if !storeName.MatchString(r.Store) {
 			return nil, fmt.Errorf("store: want the name of a store in the node's configuration, got %q", r.Store)
 		}
-		flags = append(flags, "--store", r.Store)
+		args = append(args, "--store", r.Store)
 	}
-	return flags, nil
+	return args, nil
 }
 
 // pod answers with what a verb does to a pod's sandbox.
@@ -83,14 +79,14 @@ func (h *Handler) pod(verb string) http.HandlerFunc {
 			refuse(w, "invalid_argument", 2, "no pod can be called %s/%s", namespace, name)
 			return
 		}
-		var request Request
+		var request wire.Request
 		if verb == "commit" {
 			if err := json.NewDecoder(io.LimitReader(r.Body, maxBody)).Decode(&request); err != nil && err != io.EOF {
 				refuse(w, "invalid_argument", 2, "read request: %v", err)
 				return
 			}
 		}
-		flags, err := request.flags()
+		options, err := flags(&request)
 		if err != nil {
 			refuse(w, "invalid_argument", 2, "%v", err)
 			return
@@ -104,7 +100,7 @@ func (h *Handler) pod(verb string) http.HandlerFunc {
 			refuse(w, "not_found", 3, "pod %s/%s has no sandbox of this runtime on this node", namespace, name)
 			return
 		}
-		answer(w, h.run(r.Context(), append(append([]string{"tasks", verb, "--json"}, flags...), id)...))
+		answer(w, h.run(r.Context(), append(append([]string{"tasks", verb, "--json"}, options...), id)...))
 	}
 }
 
@@ -117,9 +113,9 @@ func (h *Handler) sandbox(ctx context.Context, namespace, name string) (string, 
 	}
 	for id := range strings.FieldsSeq(string(out.stdout)) {
 		// Those that have ended stay on containerd's list for a while.
-		var status struct{ State string }
-		s := h.run(ctx, "tasks", "status", "--json", id)
-		if json.Unmarshal(s.stdout, &status) == nil && status.State != "" && status.State != "stopped" {
+		var status wire.Status
+		s := h.run(ctx, "tasks", wire.StatusVerb, "--json", id)
+		if json.Unmarshal(s.stdout, &status) == nil && status.State != "" && status.State != wire.Stopped {
 			return id, nil
 		}
 	}
@@ -128,7 +124,7 @@ func (h *Handler) sandbox(ctx context.Context, namespace, name string) (string, 
 
 // snapshots lists those that the pods of a namespace have committed.
 func (h *Handler) snapshots(w http.ResponseWriter, r *http.Request) {
-	namespace, store := r.PathValue("namespace"), r.URL.Query().Get("store")
+	namespace, store := r.PathValue("namespace"), r.URL.Query().Get(wire.StoreParam)
 	if store == "" {
 		store = h.DefaultStore
 	}
@@ -167,7 +163,5 @@ func answer(w http.ResponseWriter, r result) {
 // for those.
 func refuse(w http.ResponseWriter, code string, exit int, format string, args ...any) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(map[string]any{
-		"error": map[string]any{"code": code, "message": fmt.Sprintf(format, args...), "exit": exit},
-	})
+	_ = json.NewEncoder(w).Encode(wire.Document{Error: &wire.Failure{Code: code, Message: fmt.Sprintf(format, args...), Exit: exit}})
 }

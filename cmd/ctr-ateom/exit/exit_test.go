@@ -15,6 +15,8 @@ import (
 	"github.com/containerd/errdefs"
 	"github.com/containerd/errdefs/pkg/errgrpc"
 	"github.com/urfave/cli/v2"
+
+	"github.com/ateom/ateom/cmd/wire"
 )
 
 func TestCode(t *testing.T) {
@@ -94,14 +96,13 @@ func TestReport(t *testing.T) {
 				}
 				return
 			}
-			var doc Document
+			var doc wire.Document
 			if err := json.Unmarshal(stdout.Bytes(), &doc); err != nil {
 				t.Fatal(err)
 			}
-			want := Document{}
-			want.Error.Code, want.Error.Message, want.Error.Hint, want.Error.Exit = "not_found", `pause "web": not found`, "list <them>", NotFound
-			if doc != want {
-				t.Errorf("document %+v, want %+v", doc, want)
+			want := wire.Failure{Code: "not_found", Message: `pause "web": not found`, Hint: "list <them>", Exit: NotFound}
+			if doc.Error == nil || *doc.Error != want {
+				t.Errorf("document %+v, want %+v", doc.Error, want)
 			}
 		})
 	}

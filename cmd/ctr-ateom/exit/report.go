@@ -10,19 +10,9 @@ import (
 	"strings"
 
 	"github.com/urfave/cli/v2"
-)
 
-// A Document is the JSON value that a failed command prints with --json.
-type Document struct {
-	Error struct {
-		// Code is a containerd errdefs word such as "not_found".
-		Code    string `json:"code"`
-		Message string `json:"message"`
-		Hint    string `json:"hint,omitempty"`
-		// Exit is the exit code of the command.
-		Exit int `json:"exit"`
-	} `json:"error"`
-}
+	"github.com/ateom/ateom/cmd/wire"
+)
 
 // asJSON marks an error whose command was asked for JSON.
 type asJSON struct{ error }
@@ -61,9 +51,7 @@ func Report(err error, name string, stdout, stderr io.Writer) int {
 	}
 	code := Code(err)
 	if j, ok := err.(asJSON); ok {
-		var doc Document
-		doc.Error.Code, doc.Error.Exit = Word(err), code
-		doc.Error.Message, doc.Error.Hint = j.Error(), Hint(err)
+		doc := wire.Document{Error: &wire.Failure{Code: Word(err), Message: j.Error(), Hint: Hint(err), Exit: code}}
 		enc := json.NewEncoder(stdout)
 		enc.SetEscapeHTML(false)
 		enc.SetIndent("", "  ")

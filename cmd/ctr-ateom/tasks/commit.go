@@ -66,7 +66,7 @@ func commit(c *cli.Context) error {
 	if c.Bool("json") {
 		return view.JSON(c.App.Writer, r)
 	}
-	r.sentence(c.App.Writer, "committed")
+	sentence(c.App.Writer, r, "committed")
 	if sn := r.Snapshot; sn != nil {
 		fmt.Fprintf(c.App.Writer, "%s, %s, %s sent, to %s\n", sn.Scope, view.Bytes(sn.Bytes), view.Bytes(sent), view.Dash(sn.Store))
 		fmt.Fprintln(c.App.Writer, sn.ID)

@@ -39,12 +39,12 @@ func pauseCommand(stock cli.ActionFunc) *cli.Command {
 				return view.JSON(c.App.Writer, r)
 			}
 			if r.Snapshot == nil { // by the container's pause-return
-				r.sentence(c.App.Writer, "froze")
+				sentence(c.App.Writer, r, "froze")
 				fmt.Fprintf(c.App.Writer, "it is being saved; ctr-ateom tasks status %s tells when it is paused\n", s.ID)
 				return nil
 			}
-			r.sentence(c.App.Writer, "paused")
-			fmt.Fprintf(c.App.Writer, "snapshot %s\n", r.Snapshot)
+			sentence(c.App.Writer, r, "paused")
+			fmt.Fprintf(c.App.Writer, "snapshot %s\n", describe(r.Snapshot))
 			return nil
 		},
 	})
@@ -74,7 +74,7 @@ func resumeCommand(stock cli.ActionFunc) *cli.Command {
 			if c.Bool("json") {
 				return view.JSON(c.App.Writer, r)
 			}
-			r.sentence(c.App.Writer, "resumed")
+			sentence(c.App.Writer, r, "resumed")
 			return nil
 		},
 	})

@@ -15,15 +15,14 @@ import (
 	"github.com/ateom/ateom/cmd/ctr-ateom/exit"
 	"github.com/ateom/ateom/cmd/ctr-ateom/sandbox"
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
+	"github.com/ateom/ateom/cmd/wire"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
 // A status is what the command prints with --json.
 type status struct {
-	ID         string    `json:"id"`
-	State      string    `json:"state"`
+	wire.Status
 	Containers []string  `json:"containers"`
-	Snapshot   *snapshot `json:"snapshot,omitempty"`
 	Progress   *progress `json:"progress,omitempty"`
 	// Loading is absent unless the sandbox was restored.
 	Loading *loading `json:"loading,omitempty"`
@@ -57,7 +56,7 @@ type progress struct {
 type verbReport struct {
 	Verb   string        `json:"verb"`
 	Start  time.Time     `json:"start"`
-	Phases []phase       `json:"phases"`
+	Phases []wire.Phase  `json:"phases"`
 	Took   time.Duration `json:"nanoseconds"`
 	// FirstInstruction is how long after the request programs that came back ran,
 	// at the latest; absent if none did.
@@ -96,7 +95,10 @@ func statusCommand() *cli.Command {
 }
 
 func newStatus(id string, resp *ateomv1.StatusResponse) status {
-	st := status{ID: id, State: resp.GetState(), Containers: resp.GetContainers(), Snapshot: newSnapshot(resp.GetSnapshot())}
+	st := status{
+		Status:     wire.Status{ID: id, State: resp.GetState(), Snapshot: newSnapshot(resp.GetSnapshot())},
+		Containers: resp.GetContainers(),
+	}
 	if p := resp.GetProgress(); p != nil {
 		st.Progress = &progress{Phase: p.GetPhase(), Bytes: p.GetBytes(), Total: p.GetTotal()}
 	}
@@ -121,7 +123,7 @@ func newStatus(id string, resp *ateomv1.StatusResponse) status {
 func (st status) show(c *cli.Context) error {
 	fields := [][2]string{{"state", st.State}, {"containers", strings.Join(st.Containers, " ")}}
 	if st.Snapshot != nil {
-		fields = append(fields, [2]string{"snapshot", st.Snapshot.String()})
+		fields = append(fields, [2]string{"snapshot", describe(st.Snapshot)})
 	}
 	if p := st.Progress; p != nil {
 		text := p.Phase + " " + view.Bytes(p.Bytes)

@@ -14,10 +14,9 @@ import (
 	"os/exec"
 	"regexp"
 	"strings"
-)
 
-// verbsPort is where an agent serves verbs on its pod's loopback.
-const verbsPort = "9465"
+	"github.com/ateom/ateom/cmd/wire"
+)
 
 // forwarding is what kubectl port-forward says when it is ready.
 var forwarding = regexp.MustCompile(`^Forwarding from (127\.0\.0\.1:\d+) ->`)
@@ -40,7 +39,7 @@ func (k *kubectl) ask(ctx context.Context, agent, path string, body any) ([]byte
 			return nil, err
 		}
 	}
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/"+path, bytes.NewReader(content))
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, bytes.NewReader(content))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +62,7 @@ func (k *kubectl) ask(ctx context.Context, agent, path string, body any) ([]byte
 // forward forwards a free local port to an agent, until ctx ends; wait returns
 // when kubectl has.
 func (k *kubectl) forward(ctx context.Context, agent string) (address string, wait func(), err error) {
-	cmd := exec.CommandContext(ctx, "kubectl", append(k.flags, "port-forward", "--namespace="+k.agents, "--address=127.0.0.1", "pod/"+agent, ":"+verbsPort)...)
+	cmd := exec.CommandContext(ctx, "kubectl", append(k.flags, "port-forward", "--namespace="+k.agents, "--address=127.0.0.1", "pod/"+agent, ":"+wire.VerbsPort)...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	stdout, err := cmd.StdoutPipe()

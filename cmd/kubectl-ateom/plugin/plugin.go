@@ -9,8 +9,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/url"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/ateom/ateom/cmd/wire"
 )
 
 // usageExit is the exit code of a command line that is wrong; those of failures
@@ -42,7 +45,7 @@ func Run(ctx context.Context, version string, args []string, stdout, stderr io.W
 	}
 	fmt.Fprintln(stderr, "kubectl ateom:", err)
 	var usage *usageError
-	var failed *failure
+	var failed *wire.Failure
 	switch {
 	case errors.As(err, &usage):
 		return usageExit
@@ -81,16 +84,15 @@ func podCommand(name, usage string, flags []cli.Flag) *cli.Command {
 			if err != nil {
 				return err
 			}
-			path := fmt.Sprintf("v1/namespaces/%s/pods/%s/%s", namespace, c.Args().First(), name)
 			agent, err := k.agent(c.Context, node)
 			if err != nil {
 				return err
 			}
 			var body any
-			if name != "status" {
-				body = map[string]string{"scope": c.String("scope"), "store": c.String("store")}
+			if name != wire.StatusVerb {
+				body = wire.Request{Scope: c.String("scope"), Store: c.String("store")}
 			}
-			out, err := k.ask(c.Context, agent, path, body)
+			out, err := k.ask(c.Context, agent, wire.PodPath(namespace, c.Args().First(), name), body)
 			if err != nil {
 				return err
 			}
@@ -114,9 +116,9 @@ func snapshotsCommand() *cli.Command {
 			if err != nil {
 				return err
 			}
-			path := fmt.Sprintf("v1/namespaces/%s/snapshots", namespace)
+			path := wire.SnapshotsPath(namespace)
 			if store := c.String("store"); store != "" {
-				path += "?store=" + store
+				path += "?" + url.Values{wire.StoreParam: {store}}.Encode()
 			}
 			out, err := k.ask(c.Context, agent, path, nil)
 			if err != nil {
@@ -127,27 +129,17 @@ func snapshotsCommand() *cli.Command {
 	}
 }
 
-// A failure is what the agent says of one.
-type failure struct {
-	Code    string `json:"code"`
-	Message string `json:"message"`
-	Hint    string `json:"hint"`
-	Exit    int    `json:"exit"`
-}
-
-func (f *failure) Error() string { return f.Message }
-
 // failureOf returns the failure in an answer, if it is one.
 func failureOf(answer []byte) error {
-	var envelope struct{ Error *failure }
-	if err := json.Unmarshal(answer, &envelope); err != nil {
+	var d wire.Document
+	if err := json.Unmarshal(answer, &d); err != nil {
 		if len(answer) > 0 && answer[0] == '[' {
 			return nil // a list is no failure
 		}
 		return fmt.Errorf("read the agent's answer: %w", err)
 	}
-	if envelope.Error != nil {
-		return envelope.Error
+	if d.Error != nil {
+		return d.Error
 	}
 	return nil
 }

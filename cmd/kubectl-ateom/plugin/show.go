@@ -12,30 +12,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
+	"github.com/ateom/ateom/cmd/wire"
 )
-
-// A verbAnswer is what ctr-ateom's task commands say with --json (docs/cli.md).
-type verbAnswer struct {
-	State     string
-	Verb      string
-	Snapshot  *snapshot
-	Phases    []phase
-	Took      time.Duration `json:"nanoseconds"`
-	BytesSent *int64
-}
-
-type snapshot struct {
-	ID      string
-	Scope   string
-	Store   string
-	Created time.Time
-	Bytes   int64
-}
-
-type phase struct {
-	Name string
-	Took time.Duration `json:"nanoseconds"`
-}
 
 // done are the verbs' past participles.
 var done = map[string]string{"pause": "paused", "resume": "resumed", "commit": "committed"}
@@ -49,17 +27,21 @@ func show(c *cli.Context, answer []byte) error {
 	if c.Command.Name == "snapshots" {
 		return showSnapshots(c, answer)
 	}
-	var a verbAnswer
-	if err := json.Unmarshal(answer, &a); err != nil {
-		return fmt.Errorf("read the agent's answer: %w", err)
-	}
 	w, pod := c.App.Writer, c.Args().First()
-	if c.Command.Name == "status" {
+	if c.Command.Name == wire.StatusVerb {
+		var a wire.Status
+		if err := json.Unmarshal(answer, &a); err != nil {
+			return fmt.Errorf("read the agent's answer: %w", err)
+		}
 		fmt.Fprintf(w, "%s is %s\n", pod, a.State)
 		if a.Snapshot != nil {
 			fmt.Fprintf(w, "snapshot %s  %s  %s\n", a.Snapshot.ID, a.Snapshot.Scope, view.Bytes(a.Snapshot.Bytes))
 		}
 		return nil
+	}
+	var a wire.Result
+	if err := json.Unmarshal(answer, &a); err != nil {
+		return fmt.Errorf("read the agent's answer: %w", err)
 	}
 	var phases []string
 	for _, p := range a.Phases {
@@ -77,7 +59,7 @@ func show(c *cli.Context, answer []byte) error {
 }
 
 func showSnapshots(c *cli.Context, answer []byte) error {
-	var list []snapshot
+	var list []wire.Snapshot
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return fmt.Errorf("read the agent's answer: %w", err)
 	}
