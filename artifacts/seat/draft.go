@@ -19,8 +19,9 @@ import (
 // A draft is the directory that a save fills.
 type draft struct {
 	root *os.Root
-	// scratch need not be durable.
+	// scratch need not be durable, and not have what is known.
 	scratch bool
+	known   known
 }
 
 // openDraft opens dir and makes the directories in it that a save needs.
@@ -35,7 +36,14 @@ func openDraft(dir string, scratch bool) (*draft, error) {
 			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
 		}
 	}
-	return &draft{root: root, scratch: scratch}, nil
+	d := &draft{root: root, scratch: scratch}
+	if scratch {
+		if d.known, err = openKnown(root); err != nil {
+			root.Close()
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
 // openPrivateRoot opens dir if it is this user's and closed to others.
@@ -56,7 +64,10 @@ func openPrivateRoot(dir string) (*os.Root, error) {
 	return root, nil
 }
 
-func (d *draft) close() { d.root.Close() }
+func (d *draft) close() {
+	d.known.close()
+	d.root.Close()
+}
 
 // create makes the image file name, which must not exist.
 func (d *draft) create(name string) (*os.File, error) {

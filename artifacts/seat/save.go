@@ -184,8 +184,9 @@ func (w *writer) work() {
 	}
 }
 
-// store hashes a batch and writes what of it is not zero. It fills b.
+// store hashes a batch and writes what of it is neither zero nor known. It fills b.
 func (w *writer) store(batch []*piece, b []byte) error {
+	known := 0
 	for _, p := range batch {
 		start := len(b)
 		var err error
@@ -196,6 +197,10 @@ func (w *writer) store(batch []*piece, b []byte) error {
 		rec := savedChunk{length: uint32(len(chunk))}
 		if !zero(chunk) {
 			rec.digest = digestOf(chunk)
+			if w.draft.known.has(rec.digest) {
+				clear(chunk) // a hole in the image
+				known += len(chunk)
+			}
 		}
 		w.put(p.index, rec)
 	}
@@ -206,7 +211,7 @@ func (w *writer) store(batch []*piece, b []byte) error {
 		}
 		data += end - start
 	}
-	w.status.moved(int64(data), int64(len(b)-data))
+	w.status.moved(int64(data), int64(len(b)-data-known))
 	return nil
 }
 

@@ -83,6 +83,9 @@ func (c *Commit) begin(ctx context.Context, parent artifacts.ID) (warnings []str
 				return err
 			}
 		}
+		if err := c.listKnown(); err != nil {
+			return err
+		}
 		return c.beginVolumes(ctx, recipes)
 	})
 	err = group.Wait()

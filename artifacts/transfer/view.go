@@ -9,6 +9,8 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 
 	"github.com/ateom/ateom/artifacts"
@@ -190,6 +192,13 @@ func (v *view) find(d artifacts.Digest) (artifacts.Location, bool) {
 		return artifacts.Location{}, false
 	}
 	return artifacts.Location{Pack: v.packs[s.pack], Offset: s.offset, StoredLength: s.stored, Codec: s.codec}, true
+}
+
+// digests returns those of all chunks, in ascending order.
+func (v *view) digests() []artifacts.Digest {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return slices.SortedFunc(maps.Keys(v.chunks), func(a, b artifacts.Digest) int { return bytes.Compare(a[:], b[:]) })
 }
 
 // locate returns r with the places of its chunks, all of which v knows.
