@@ -61,8 +61,8 @@ type Seat struct {
 	// package local describes its layout.
 	Dir string `json:"dir"`
 	// Scratch says that the draft is only read, soon and once, and outlives no
-	// crash: a save then does not wait for the disk, and leaves out what Dir's
-	// KnownFile lists.
+	// crash: a save then does not wait for the disk. It leaves out what Dir's
+	// KnownFile lists, or, if there is none, leaves Sums instead of recipes.
 	Scratch bool `json:"scratch,omitempty"`
 	// Store holds the pages of a restore whose Dir has none. Secrets in
 	// its Env reach only the gofer.

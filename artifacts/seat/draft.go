@@ -30,7 +30,7 @@ func openDraft(dir string, scratch bool) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open draft: %w", err)
 	}
-	for _, sub := range []string{"image", "recipes", job.PartsDir} {
+	for _, sub := range []string{"image", "recipes", job.SumsDir, job.PartsDir} {
 		if err := root.MkdirAll(sub, 0o700); err != nil {
 			root.Close()
 			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
@@ -78,27 +78,56 @@ func (d *draft) create(name string) (*os.File, error) {
 	return f, nil
 }
 
+// summed reports whether a save sums the chunks and leaves it to the upload to
+// hash them: the digest of a chunk decides nothing while there is no other one to
+// compare it with.
+func (d *draft) summed() bool { return d.scratch && d.known == nil }
+
 // seal makes the finished image of part durable, unless it is scratch, so that a
 // disk that fails to take it fails the save. Its recipe and, last, its description, which is what
 // says that the part is whole, are small: publishing the draft syncs them.
 func (d *draft) seal(part string, image *os.File, recipe *artifacts.Recipe) error {
-	if err := image.Truncate(recipe.Size()); err != nil {
-		return fmt.Errorf("set size of %s: %w", image.Name(), err)
-	}
-	if !d.scratch {
-		if err := image.Sync(); err != nil {
-			return fmt.Errorf("sync %s: %w", image.Name(), err)
-		}
+	if err := d.finish(image, recipe.Size()); err != nil {
+		return err
 	}
 	if err := d.root.WriteFile(path.Join("recipes", part), artifacts.EncodeRecipe(recipe), 0o600); err != nil {
 		return fmt.Errorf("write recipe of part %s: %w", part, err)
 	}
-	desc, err := json.Marshal(artifacts.Part{
-		Name:     part,
-		Encoding: artifacts.Raw,
-		Size:     recipe.Size(),
-		Digest:   recipe.Root(),
-	})
+	return d.describe(part, recipe.Size(), recipe.Root())
+}
+
+// sealSums does the same with sums in the place of a recipe.
+func (d *draft) sealSums(part string, image *os.File, sums []job.Sum) error {
+	var size int64
+	for _, s := range sums {
+		size += int64(s.Length)
+	}
+	if err := d.finish(image, size); err != nil {
+		return err
+	}
+	if err := d.root.WriteFile(job.SumsFile(part), job.EncodeSums(sums), 0o600); err != nil {
+		return fmt.Errorf("write sums of part %s: %w", part, err)
+	}
+	return d.describe(part, size, artifacts.Digest{})
+}
+
+// finish gives an image its size and makes it durable, if it is to be.
+func (d *draft) finish(image *os.File, size int64) error {
+	if err := image.Truncate(size); err != nil {
+		return fmt.Errorf("set size of %s: %w", image.Name(), err)
+	}
+	if d.scratch {
+		return nil
+	}
+	if err := image.Sync(); err != nil {
+		return fmt.Errorf("sync %s: %w", image.Name(), err)
+	}
+	return nil
+}
+
+// describe says that part is whole.
+func (d *draft) describe(part string, size int64, digest artifacts.Digest) error {
+	desc, err := json.Marshal(artifacts.Part{Name: part, Encoding: artifacts.Raw, Size: size, Digest: digest})
 	if err != nil {
 		return fmt.Errorf("describe part %s: %w: %w", part, err, errdefs.ErrInternal)
 	}

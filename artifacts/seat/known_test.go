@@ -41,7 +41,7 @@ func savePages(t *testing.T, dir string, memory *os.File, size int, scratch bool
 func TestSaveLeavesOutWhatTheStoreHas(t *testing.T) {
 	const size = 40*chunkSize + 3*pageSize
 	memory := newMemory(t, size)
-	whole, recipe := savePages(t, privateDir(t), memory, size, true)
+	whole, recipe := savePages(t, privateDir(t), memory, size, false)
 
 	var list []artifacts.Digest
 	want := bytes.Clone(whole)
@@ -70,6 +70,48 @@ func TestSaveLeavesOutWhatTheStoreHas(t *testing.T) {
 		}
 		if !bytes.Equal(got, expect) {
 			t.Errorf("scratch %v: the image is not what it should be", scratch)
+		}
+	}
+}
+
+// Without such a list the chunks of a scratch draft are summed, in the same cuts.
+func TestSaveSumsWhatIsHashedLater(t *testing.T) {
+	const size = 40*chunkSize + 3*pageSize
+	memory := newMemory(t, size)
+	whole, recipe := savePages(t, privateDir(t), memory, size, false)
+
+	dir := privateDir(t)
+	d, err := openDraft(dir, true)
+	must(t, err)
+	defer d.close()
+	image, err := d.create("pages.img")
+	must(t, err)
+	stream(t, newWriter(artifacts.PartPages, image, d, newStatus("", job.Save)), memory, size)
+
+	part, err := job.ReadPart(dir, artifacts.PartPages)
+	must(t, err)
+	if part.Size != size || !part.Digest.IsZero() {
+		t.Errorf("the part is described as %+v", part)
+	}
+	if _, err := local.ReadRecipe(dir, artifacts.PartPages); !errdefs.IsNotFound(err) {
+		t.Errorf("there is a recipe, or none can be: %v", err)
+	}
+	got, err := os.ReadFile(filepath.Join(dir, "image", "pages.img"))
+	must(t, err)
+	if !bytes.Equal(got, whole) {
+		t.Error("the image is another one")
+	}
+	body, err := os.ReadFile(filepath.Join(dir, job.SumsFile(artifacts.PartPages)))
+	must(t, err)
+	sums, err := job.DecodeSums(body)
+	must(t, err)
+	if len(sums) != recipe.Len() {
+		t.Fatalf("%d sums, want %d", len(sums), recipe.Len())
+	}
+	for i, s := range sums {
+		c := recipe.Chunk(i)
+		if s != job.SumOf(whole[c.Offset:c.Offset+int64(c.Length)]) {
+			t.Fatalf("chunk %d: its sum is not that of its bytes", i)
 		}
 	}
 }

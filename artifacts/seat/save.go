@@ -15,19 +15,21 @@ import (
 	"gvisor.dev/gvisor/pkg/sentry/state/stateio"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
 )
 
 const (
-	// saveBytes is the largest write asked of runsc, and the length of a write
-	// to the disk. Larger ones cost fewer turns of the protocol and of the disk.
-	saveBytes = 1 << 20
+	// saveBytes is the largest write asked of runsc. On a busy machine each turn of
+	// the protocol waits for a turn of the scheduler, too.
+	saveBytes = 8 << 20
 	// saveParallel writes may be under way. No buffer hangs on this number:
 	// a worker copies one batch at a time.
 	saveParallel = 16
 	// saveWorkers store batches of pages. Most of them wait for the disk.
 	saveWorkers = 8
-	// batchBytes bounds a batch: a write and what was carried over to it.
-	batchBytes = saveBytes + chunkSize
+	// batchBytes bounds a batch, which is one write to the disk where nothing of it
+	// is zero: a megabyte, and what was carried over to it.
+	batchBytes = 1<<20 + chunkSize
 )
 
 // A writer takes one file of a checkpoint. It implements stateio.AsyncWriter.
@@ -73,7 +75,7 @@ func newWriter(part string, image *os.File, d *draft, st *status) *writer {
 	pages := part == artifacts.PartPages
 	w := &writer{
 		part:   part,
-		image:  newImageFile(image, pages && !d.scratch),
+		image:  newImageFile(image, pages),
 		draft:  d,
 		status: st,
 		cut:    cutter{pages: pages},
@@ -184,7 +186,7 @@ func (w *writer) work() {
 	}
 }
 
-// store hashes a batch and writes what of it is neither zero nor known. It fills b.
+// store hashes or sums a batch and writes what of it is neither zero nor known. It fills b.
 func (w *writer) store(batch []*piece, b []byte) error {
 	known := 0
 	for _, p := range batch {
@@ -195,7 +197,10 @@ func (w *writer) store(batch []*piece, b []byte) error {
 		}
 		chunk := b[start:]
 		rec := savedChunk{length: uint32(len(chunk))}
-		if !zero(chunk) {
+		switch {
+		case w.draft.summed():
+			rec.sum = job.SumOf(chunk)
+		case !zero(chunk):
 			rec.digest = digestOf(chunk)
 			if w.draft.known.has(rec.digest) {
 				clear(chunk) // a hole in the image
@@ -215,10 +220,12 @@ func (w *writer) store(batch []*piece, b []byte) error {
 	return nil
 }
 
-// A savedChunk is a chunk of the recipe; a zero digest means zeros.
+// A savedChunk is a chunk of the recipe; a zero digest means zeros, or that it
+// has a sum.
 type savedChunk struct {
 	length uint32
 	digest artifacts.Digest
+	sum    job.Sum
 }
 
 // put records a chunk of the recipe.
@@ -273,6 +280,13 @@ func (w *writer) Finalize() error {
 
 // seal hands the finished image to the draft.
 func (w *writer) seal() error {
+	if w.draft.summed() {
+		sums := make([]job.Sum, len(w.chunks))
+		for i, c := range w.chunks {
+			sums[i] = c.sum
+		}
+		return w.draft.sealSums(w.part, w.image.File, sums)
+	}
 	recipe := new(artifacts.Recipe)
 	for _, c := range w.chunks {
 		if err := recipe.Append(c.length, c.digest); err != nil {

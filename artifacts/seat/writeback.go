@@ -14,7 +14,7 @@ const (
 	writebackStep = 8 << 20
 	// writebackLag is how far that stays behind what has been queued, so that
 	// most of a step has been written to the page cache when its turn comes.
-	writebackLag = saveParallel * saveBytes
+	writebackLag = (saveParallel + saveWorkers) * batchBytes
 )
 
 // A writeback has the disk work while pages still arrive: the sync at the end

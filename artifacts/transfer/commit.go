@@ -290,14 +290,14 @@ func (c *Commit) openParts(ctx context.Context, m *artifacts.Manifest, p *Meter)
 }
 
 // recipe returns the recipe of an image part, which is computed if nobody has
-// sealed it, and must be the one that the manifest's part has, if it has one.
+// sealed it, and must be the one that the manifest's part has, if that has a digest.
 func (c *Commit) recipe(ctx context.Context, name string, m *artifacts.Manifest) (*artifacts.Recipe, error) {
 	recipe, err := sealPart(ctx, c.image, name, nil)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range m.Parts {
-		if p.Name == name && (p.Size != recipe.Size() || p.Digest != recipe.Root()) {
+		if p.Name == name && (p.Size != recipe.Size() || p.Digest != recipe.Root() && !p.Digest.IsZero()) {
 			return nil, fmt.Errorf("the recipe in %s is not that of the manifest: %w", local.RecipePath(c.image, name), errdefs.ErrDataLoss)
 		}
 	}

@@ -39,7 +39,7 @@ func rawPart(name string, r *artifacts.Recipe) artifacts.Part {
 }
 
 // sealPart returns the recipe of one image file, from its recipe file if there
-// is one.
+// is one, or else in the chunks that the save has summed, if it has.
 func sealPart(ctx context.Context, dir, name string, p *Meter) (*artifacts.Recipe, error) {
 	f, size, err := openImage(dir, name)
 	if err != nil {
@@ -53,12 +53,23 @@ func sealPart(ctx context.Context, dir, name string, p *Meter) (*artifacts.Recip
 	if err == nil || !errors.Is(err, errdefs.ErrNotFound) {
 		return recipe, err
 	}
+	sums, err := readSums(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	cut := cutterOf(name)
+	if sums != nil {
+		cut = sums
+	}
 	p.grow(size)
 	var before int64
-	recipe, err = chunk.Scan(ctx, f, size, cutterOf(name), func(n int64) {
+	recipe, err = chunk.Scan(ctx, f, size, cut, func(n int64) {
 		p.add(n - before)
 		before = n
 	})
+	if err == nil && sums != nil {
+		err = sums.check()
+	}
 	if err != nil {
 		return nil, err
 	}
