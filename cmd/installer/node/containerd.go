@@ -51,6 +51,11 @@ func dropIn(root, main string, shim string) ([]byte, error) {
 		}
 	}
 	runtimes := subtable(subtable(plugin, "containerd"), "runtimes")
+	if version < 3 && len(runtimes) == 0 {
+		// What containerd 1.x has as long as nobody names a runtime (its DefaultConfig),
+		// and without which its CRI plugin does not load.
+		runtimes["runc"] = table{"runtime_type": "io.containerd.runc.v2"}
+	}
 	runtimes[handler] = runtime
 	b, err := toml.Marshal(table{"version": version, "plugins": table{name: plugin}})
 	if err != nil {

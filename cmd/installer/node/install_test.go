@@ -201,6 +201,26 @@ func TestDropInOfContainerd1RepeatsTheSectionInForce(t *testing.T) {
 	}
 }
 
+// containerd 1.x knows runc only as long as no runtime is named.
+func TestDropInOfContainerd1LeavesTheRuntimeThatNobodyNamed(t *testing.T) {
+	for config, want := range map[string]bool{
+		"version = 2\n": true,
+		"version = 2\n[plugins.\"io.containerd.grpc.v1.cri\"]\nsandbox_image = \"pause:3\"\n":                                       true,
+		"version = 2\n[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.kata]\nruntime_type = \"io.containerd.kata.v2\"\n": false,
+		config3: false,
+	} {
+		root := t.TempDir()
+		write(t, filepath.Join(root, "etc/containerd/config.toml"), config)
+		text, err := dropIn(root, "/etc/containerd/config.toml", "/opt/shim")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), "io.containerd.runc.v2"); got != want {
+			t.Errorf("the drop-in for\n%s\nnames runc: %v, want %v:\n%s", config, got, want, text)
+		}
+	}
+}
+
 func TestWithImport(t *testing.T) {
 	const path = "/etc/containerd/conf.d/ateom.toml"
 	for text, want := range map[string]string{
