@@ -44,7 +44,7 @@ tools: packages ## build containerd, ctr, an S3, a GCS and an Azure server, cach
 
 .PHONY: kubernetes
 kubernetes: packages ## build etcd, kube-apiserver, kubelet, kubectl and Helm, cached, and link them into bin/tools/
-	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables
+	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables criu=criu
 	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(KUBERNETES)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
 .PHONY: images

@@ -45,6 +45,13 @@ func (s *Service) Checkpoint(ctx context.Context, r *taskapi.CheckpointTaskReque
 	if err != nil {
 		return nil, err
 	}
+	// CRI's CheckpointContainer arrives here. What it asks for, one container's
+	// memory without the others', is nothing that a gVisor kernel could be put
+	// together from again.
+	if sb.cri && !c.isRoot(sb) {
+		return nil, fmt.Errorf("checkpoint %s: a container of a pod cannot be saved alone, since its sandbox is one kernel; "+
+			"commit the pod with kubectl ateom commit, or with ctr-ateom tasks commit: %w", c.id, errdefs.ErrNotImplemented)
+	}
 	store, dir := r.GetPath(), ""
 	switch {
 	case store == "":

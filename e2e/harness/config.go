@@ -96,13 +96,14 @@ func (c Config) Write(path string) error {
 }
 
 // daemonConfig is a containerd that has nothing to do with Kubernetes, unless
-// there is a CRI, and writes nowhere but below its directory.
+// there is a CRI, and writes nowhere but below its directory. The CRI plugin of 1.x
+// does not load without NRI, which does nothing by default.
 var daemonConfig = template.Must(template.New("").Parse(`version = {{.Version}}
 root = "{{.Dir}}/root"
 state = "{{.Dir}}/state"
 disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.cri.v1.images", "io.containerd.cri.v1.runtime",
   "io.containerd.podsandbox.controller.v1.podsandbox",{{end}}
-  "io.containerd.nri.v1.nri", "io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
+  {{if not (and .CRI (eq .Version 2))}}"io.containerd.nri.v1.nri", {{end}}"io.containerd.tracing.processor.v1.otlp", "io.containerd.internal.v1.tracing",
   "io.containerd.internal.v1.opt"]
 [grpc]
   address = "{{.Address}}"
@@ -110,7 +111,14 @@ disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.c
   address = "{{.Address}}.ttrpc"
 [debug]
   level = "debug"
-{{with .CRI}}
+{{with .CRI}}{{if eq $.Version 2}}
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{{.PauseImage}}"
+  restrict_oom_score_adj = true
+[plugins."io.containerd.grpc.v1.cri".cni]
+  bin_dir = "/usr/lib/cni"
+  conf_dir = "{{.CNIConfig}}"
+{{else}}
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{{.PauseImage}}"
 [plugins."io.containerd.cri.v1.runtime"]
@@ -118,7 +126,7 @@ disabled_plugins = [{{if not .CRI}}"io.containerd.grpc.v1.cri", "io.containerd.c
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["/usr/lib/cni"]
   conf_dir = "{{.CNIConfig}}"
-{{end}}`))
+{{end}}{{end}}`))
 
 // A CRI is what containerd's plugin for Kubernetes is told. Its node has
 // everything where nodes have it, and nothing of ateom before that is installed;

@@ -32,9 +32,14 @@ const leakLimit = 5 * time.Second
 // compare returns an error that lists what is there now and was not before,
 // and is not gone within limit.
 func (before inventory) compare(r *room, limit time.Duration) error {
+	return before.compareTo(func() (inventory, error) { return takeInventory(r) }, limit)
+}
+
+// compareTo is compare with what take lists.
+func (before inventory) compareTo(take func() (inventory, error), limit time.Duration) error {
 	deadline := time.Now().Add(limit)
 	for {
-		now, err := takeInventory(r)
+		now, err := take()
 		if err != nil {
 			return err
 		}
@@ -172,6 +177,17 @@ func MakeCgroup(name string) (string, error) {
 		}
 	}
 	return name, nil
+}
+
+// RemoveCgroup removes a cgroup of MakeCgroup, which must be empty, before the run
+// ends.
+func RemoveCgroup(name string) error {
+	parents, err := cgroupParents(&room{word: here.word + "-" + name})
+	errs := []error{err}
+	for _, dir := range parents {
+		errs = append(errs, ignoreMissing(os.Remove(dir)))
+	}
+	return errors.Join(errs...)
 }
 
 // EmptyCgroups removes all that is below the cgroups of MakeCgroup.

@@ -4,17 +4,14 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ateom/ateom/e2e/harness"
-	"github.com/ateom/ateom/e2e/images"
 )
 
 // NodeName is what Kubernetes calls the node.
@@ -22,63 +19,53 @@ const NodeName = "node"
 
 // A Cluster is a Kubernetes of one node.
 type Cluster struct {
-	// Node is the machine: its containerd and ateom's configuration.
-	Node *harness.Node
+	*Machine
 	// Kubeconfig is that of the administrator.
 	Kubeconfig string
 
-	dir       string
 	authority *authority
 	etcd      *daemon
 	apiserver *daemon
 	kubelet   *daemon
-	restarter *restarter
 }
 
 // Start starts a cluster; there can be one in a process. Its node has nothing of
 // ateom.
 func Start(c harness.Config) (_ *Cluster, err error) {
-	dir, err := os.MkdirTemp("", "k")
-	if err != nil {
+	k := &Cluster{}
+	if k.Machine, err = newMachine(); err != nil {
 		return nil, err
 	}
-	k := &Cluster{dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(fmt.Errorf("start cluster: %w", err), k.Close())
 		}
 	}()
-	if err := coverPlaces(filepath.Join(dir, "places")); err != nil {
+	if k.authority, err = newAuthority(filepath.Join(k.dir, "pki")); err != nil {
 		return nil, err
 	}
-	if err := settleNetwork(filepath.Join(dir, "cni")); err != nil {
-		return nil, err
-	}
-	if k.authority, err = newAuthority(filepath.Join(dir, "pki")); err != nil {
-		return nil, err
-	}
-	c.CRI = &harness.CRI{PauseImage: images.Pause.Ref, CNIConfig: filepath.Join(dir, "cni")}
 	var g errgroup.Group
 	g.Go(k.startControlPlane)
-	g.Go(func() (err error) {
-		k.Node, err = harness.Start(c)
-		return err
-	})
+	g.Go(func() error { return k.boot(c) })
 	if err := g.Wait(); err != nil {
 		return nil, err
-	}
-	if err := k.serveRestarts(); err != nil {
-		return nil, err
-	}
-	for _, image := range []images.Image{images.Pause, images.Busybox, images.Debian} {
-		if err := k.Node.Import(context.Background(), image); err != nil {
-			return nil, err
-		}
 	}
 	if err := k.startKubelet(); err != nil {
 		return nil, err
 	}
 	return k, k.try("label", "node", NodeName, "ateom.dev/node=true")
+}
+
+// Install puts the runtime on the node, by the installer, and makes its class.
+func (k *Cluster) Install() error {
+	top, err := harness.Top()
+	if err != nil {
+		return err
+	}
+	if err := k.Machine.Install(); err != nil {
+		return err
+	}
+	return k.try("apply", "-f", filepath.Join(top, "deploy", "base", "runtimeclass.yaml"))
 }
 
 // Close ends the cluster and removes what it has written.
@@ -88,14 +75,8 @@ func (k *Cluster) Close() error {
 		// Only the kubelet ends what is left of a test that has failed.
 		errs = append(errs, k.try("delete", "pods", "--all", "--all-namespaces", "--now", "--wait"))
 	}
-	errs = append(errs, stop(k.kubelet, k.apiserver, k.etcd))
-	if k.restarter != nil {
-		k.restarter.close()
-	}
-	if k.Node != nil {
-		errs = append(errs, k.Node.Close())
-	}
-	return errors.Join(append(errs, harness.EmptyCgroups(), removeNetwork(), uncoverPlaces(), os.RemoveAll(k.dir))...)
+	errs = append(errs, stop(k.kubelet, k.apiserver, k.etcd), k.Machine.Close())
+	return errors.Join(errs...)
 }
 
 // RestartKubelet ends the kubelet and starts it again.

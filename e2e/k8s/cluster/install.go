@@ -47,8 +47,8 @@ func (r *restarter) close() {
 }
 
 // serveRestarts installs restartCommand and serves it.
-func (k *Cluster) serveRestarts() error {
-	dir := filepath.Join(k.dir, "restart")
+func (m *Machine) serveRestarts() error {
+	dir := filepath.Join(m.dir, "restart")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (k *Cluster) serveRestarts() error {
 		return err
 	}
 	r := &restarter{stop: make(chan struct{}), ended: make(chan struct{})}
-	k.restarter = r
+	m.restarter = r
 	go func() {
 		defer close(r.ended)
 		for {
@@ -69,7 +69,7 @@ func (k *Cluster) serveRestarts() error {
 				continue
 			}
 			code := "0\n"
-			if errors.Join(k.Node.Stop(syscall.SIGTERM), k.Node.Boot()) != nil {
+			if errors.Join(m.Node.Stop(syscall.SIGTERM), m.Node.Boot()) != nil {
 				code = "1\n" // why, its log says
 			}
 			_ = os.WriteFile(filepath.Join(dir, "new"), []byte(code), 0o600)
@@ -79,18 +79,14 @@ func (k *Cluster) serveRestarts() error {
 	return nil
 }
 
-// Install puts the runtime on the node, by the installer, and makes its class.
-func (k *Cluster) Install() error {
-	top, err := harness.Top()
+// Install puts the runtime on the machine, by the installer.
+func (m *Machine) Install() error {
+	source, err := m.programs()
 	if err != nil {
 		return err
 	}
-	source, err := k.programs()
-	if err != nil {
-		return err
-	}
-	config := filepath.Join(k.dir, "ateom.toml")
-	if err := k.Node.Config.Write(config); err != nil {
+	config := filepath.Join(m.dir, "ateom.toml")
+	if err := m.Node.Config.Write(config); err != nil {
 		return err
 	}
 	path, err := harness.Program("installer")
@@ -103,16 +99,16 @@ func (k *Cluster) Install() error {
 	if err != nil {
 		return fmt.Errorf("install the runtime: %w\n%s", err, out)
 	}
-	return k.try("apply", "-f", filepath.Join(top, "deploy", "base", "runtimeclass.yaml"))
+	return nil
 }
 
 // programs is a directory of links to what the image of the node's pod holds.
-func (k *Cluster) programs() (string, error) {
+func (m *Machine) programs() (string, error) {
 	bin, err := harness.BinDir()
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(k.dir, "programs")
+	dir := filepath.Join(m.dir, "programs")
 	return dir, filepath.WalkDir(bin, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
