@@ -250,7 +250,8 @@ func (c *Control) explain(ctx context.Context, method string, err error) error {
 	case errors.As(err, &remote) && strings.Contains(remote.Message, "unknown method"):
 		return fmt.Errorf("call %s: %w", method, ErrUnsupported)
 	case errors.As(err, &remote):
-		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, err)
+		// What a sandbox says goes into events, logs and answers, however much it is.
+		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, urpc.RemoteError{Message: clip(remote.Message, maxQuote)})
 	default:
 		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, c.gone(err))
 	}

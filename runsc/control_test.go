@@ -276,6 +276,16 @@ func TestRemoteErrorIsNotTheEndOfTheSandbox(t *testing.T) {
 	}
 }
 
+func TestRemoteErrorIsBounded(t *testing.T) {
+	m := newContainerManager()
+	m.err = errors.New("cannot freeze: " + strings.Repeat("é", maxQuote) + ": out of ice")
+	err := serve(t, m).Freeze(t.Context())
+	var remote urpc.RemoteError
+	if !errors.As(err, &remote) || len(remote.Message) > maxQuote || !strings.HasPrefix(remote.Message, "cannot freeze: ") || !strings.HasSuffix(remote.Message, ": out of ice") {
+		t.Errorf("Freeze = %v (%d bytes), want the ends of the reason, in %d bytes at most", err, len(remote.Message), maxQuote)
+	}
+}
+
 func TestGoneSandbox(t *testing.T) {
 	r := &Runsc{Root: t.TempDir()}
 	if err := r.Control("no-such-box").Freeze(t.Context()); !errors.Is(err, ErrSandboxGone) {
