@@ -135,6 +135,7 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 		if fails {
 			event = job.Event{Kind: job.Failed, Code: "unavailable", Error: "the store does not answer"}
 		}
+		event.Version = job.Version
 		if out.Encode(event) != nil {
 			return
 		}

@@ -31,6 +31,9 @@
 //
 // Every other verb is one request, any number of Progress events and one Done.
 // An Event with Kind Failed ends any job.
+//
+// Each side tells its Version with all that it sends and does nothing for a
+// peer of another one: either file may be replaced before the other is.
 package job
 
 import (
@@ -38,6 +41,10 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 )
+
+// Version is the version of Request and Event that this build writes and reads.
+// It changes with what a peer would misunderstand, not with what it may ignore.
+const Version = 1
 
 // Verb names what a Request asks for.
 type Verb string
@@ -90,7 +97,9 @@ type Volume struct {
 
 // A Request goes from the shim to the gofer.
 type Request struct {
-	Verb Verb `json:"verb"`
+	// Version is the sender's.
+	Version int  `json:"version"`
+	Verb    Verb `json:"verb"`
 	// Dir is the directory of the local snapshot or draft (see package local
 	// for its layout).
 	Dir string `json:"dir,omitempty"`
@@ -135,7 +144,9 @@ const (
 
 // An Event goes from the gofer to the shim.
 type Event struct {
-	Kind Kind `json:"kind"`
+	// Version is the sender's.
+	Version int  `json:"version"`
+	Kind    Kind `json:"kind"`
 	// Phase, Bytes and Total belong to Progress. Total is 0 while unknown.
 	Phase string `json:"phase,omitempty"`
 	Bytes int64  `json:"bytes,omitempty"`

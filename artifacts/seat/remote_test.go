@@ -47,6 +47,7 @@ func runJob(t testing.TB, requests ...job.Request) {
 	send := json.NewEncoder(toJob)
 	receive := json.NewDecoder(fromJob)
 	for i := range requests {
+		requests[i].Version = job.Version
 		must(t, send.Encode(requests[i]))
 		for answered := false; !answered; {
 			var e job.Event

@@ -92,7 +92,7 @@ func (s *session) next(ctx context.Context) (*job.Request, error) {
 }
 
 func (s *session) send(e *job.Event) error {
-	e.Took = time.Since(s.started)
+	e.Version, e.Took = job.Version, time.Since(s.started)
 	if s.store != nil {
 		e.Sent, e.Received = s.store.Sent(), s.store.Received()
 	}
@@ -106,6 +106,10 @@ func (s *session) serve(ctx context.Context) (*job.Event, error) {
 	r, err := s.next(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if r.Version != job.Version {
+		return nil, fmt.Errorf("serve job: it is in version %d of the wire, this gofer knows %d; install shim and gofer of one release: %w",
+			r.Version, job.Version, errdefs.ErrFailedPrecondition)
 	}
 	switch r.Verb {
 	case job.Commit:

@@ -8,6 +8,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
@@ -46,6 +47,7 @@ func startGofer(t *testing.T) *gofer {
 
 func (g *gofer) send(r *job.Request) {
 	g.t.Helper()
+	r.Version = job.Version
 	if err := g.req.Encode(r); err != nil {
 		g.t.Fatal(err)
 	}
@@ -58,6 +60,9 @@ func (g *gofer) await(want job.Kind) *job.Event {
 		e := new(job.Event)
 		if err := g.out.Decode(e); err != nil {
 			g.t.Fatalf("wait for %q: %v", want, err)
+		}
+		if e.Version != job.Version {
+			g.t.Fatalf("event %+v has no version", e)
 		}
 		if e.Kind == job.Progress {
 			continue
@@ -194,6 +199,23 @@ func TestServeFailsWithACode(t *testing.T) {
 				t.Error("serve returned no error")
 			}
 		})
+	}
+}
+
+// A request of another release is understood as nothing, and nothing is done.
+func TestServeRefusesOtherVersions(t *testing.T) {
+	dir := t.TempDir()
+	for _, version := range []int{0, job.Version + 1} {
+		g := startGofer(t)
+		if err := g.req.Encode(&job.Request{Version: version, Verb: job.Fetch, Dir: dir, Store: job.Store{URL: "ftp://not-opened"}}); err != nil {
+			t.Fatal(err)
+		}
+		if e := g.await(job.Failed); e.Code != "failed_precondition" || !strings.Contains(e.Error, fmt.Sprintf("in version %d of the wire", version)) {
+			t.Errorf("version %d: code %q, error %q", version, e.Code, e.Error)
+		}
+		if err := g.end(); err == nil {
+			t.Error("serve returned no error")
+		}
 	}
 }
 

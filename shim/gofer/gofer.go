@@ -85,7 +85,9 @@ func Start(ctx context.Context, binary string, starter runsc.Starter) (_ *Gofer,
 
 // Send sends a request.
 func (g *Gofer) Send(r *job.Request) error {
-	b, err := json.Marshal(r)
+	told := *r
+	told.Version = job.Version
+	b, err := json.Marshal(&told)
 	if err != nil {
 		return fmt.Errorf("encode gofer request: %w", err)
 	}
@@ -103,6 +105,10 @@ func (g *Gofer) Await(want job.Kind, progress func(*job.Event)) (*job.Event, err
 		var e job.Event
 		if err := json.Unmarshal(g.events.Bytes(), &e); err != nil {
 			return nil, fmt.Errorf("decode gofer event: %w: %w", err, errdefs.ErrInternal)
+		}
+		if e.Version != job.Version {
+			return nil, fmt.Errorf("gofer %s answers in version %d of the wire, this shim knows %d; install shim and gofer of one release: %w",
+				g.cmd.Path, e.Version, job.Version, errdefs.ErrFailedPrecondition)
 		}
 		switch e.Kind {
 		case want:

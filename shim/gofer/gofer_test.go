@@ -35,6 +35,17 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
+// A teller sends events of a version.
+type teller struct {
+	*json.Encoder
+	version int
+}
+
+func (t teller) Encode(e job.Event) {
+	e.Version = t.version
+	_ = t.Encoder.Encode(e) // the shim may have hung up
+}
+
 // fakeGofer answers the first request as b says.
 func fakeGofer(b string) int {
 	if len(os.Args) != 2 || os.Args[1] != "job" {
@@ -42,7 +53,7 @@ func fakeGofer(b string) int {
 	}
 	in := bufio.NewScanner(os.Stdin)
 	in.Buffer(nil, 4<<20)
-	out := json.NewEncoder(os.Stdout)
+	out := teller{json.NewEncoder(os.Stdout), job.Version}
 	next := func() *job.Request {
 		if !in.Scan() {
 			return nil
@@ -54,6 +65,14 @@ func fakeGofer(b string) int {
 		return &r
 	}
 	switch b {
+	case "older", "newer":
+		// It does not know Ask, and does at once what it takes the request for.
+		out.version = map[string]int{"older": 0, "newer": job.Version + 1}[b]
+		if next().Version != job.Version {
+			return 3
+		}
+		out.Encode(job.Event{Kind: job.Progress})
+		out.Encode(job.Event{Kind: job.Done, Manifest: &artifacts.Manifest{ID: "brought"}})
 	case "conversation":
 		if next().Verb != job.Commit {
 			return 3
@@ -317,6 +336,28 @@ func TestFetchBringsWhatIsFoundGood(t *testing.T) {
 	t.Setenv(behaviour, "not_found")
 	if _, err := Fetch(t.Context(), self, osStarter{}, &job.Request{}, nil, nil); !errdefs.IsNotFound(err) {
 		t.Errorf("Fetch = %v, want not found", err)
+	}
+}
+
+// A gofer of another release is not taken at its word, whatever it says.
+func TestGofersOfAnotherVersionAreRefused(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b, version := range map[string]int{"older": 0, "newer": job.Version + 1} {
+		t.Setenv(behaviour, b)
+		_, fetchErr := Fetch(t.Context(), self, osStarter{}, &job.Request{}, func(*artifacts.Manifest) error {
+			t.Errorf("a manifest of a gofer of version %d was looked at", version)
+			return nil
+		}, nil)
+		_, runErr := Run(t.Context(), self, osStarter{}, &job.Request{Verb: job.Verify}, nil)
+		for _, err := range []error{fetchErr, runErr} {
+			if want := fmt.Sprintf("gofer %s answers in version %d of the wire, this shim knows %d; install", self, version, job.Version); !errdefs.IsFailedPrecondition(err) ||
+				!strings.Contains(err.Error(), want) {
+				t.Errorf("%s gofer: %v, want %q", b, err, want)
+			}
+		}
 	}
 }
 
