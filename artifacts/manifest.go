@@ -94,7 +94,19 @@ type Container struct {
 	// where something is mounted, sorted: a restore must find both unchanged.
 	Args   []string `json:"args,omitempty"`
 	Mounts []string `json:"mounts,omitempty"`
-	Extra  Extra    `json:"-"`
+	// Versions are those of the volumes that Kubernetes replaces whole: configMaps,
+	// secrets and projected ones.
+	Versions []Version `json:"versions,omitempty"`
+	Extra    Extra     `json:"-"`
+}
+
+// A Version is which of a volume's contents a container saw.
+type Version struct {
+	// Mount is the place of the mount in the container.
+	Mount string `json:"mount"`
+	// Name is the directory in the volume that its link ..data led to.
+	Name  string `json:"name"`
+	Extra Extra  `json:"-"`
 }
 
 // A Runtime is the runsc that made a Full snapshot. runsc refuses images of another version.

@@ -107,6 +107,7 @@ func readParts(dir string) ([]artifacts.Part, error) {
 
 // An image is where a container is restored from.
 type image struct {
+	manifest *artifacts.Manifest
 	// dir is the directory of the local snapshot, in package local's layout.
 	dir string
 	// store has the pages, if dir has not.
@@ -115,10 +116,11 @@ type image struct {
 
 // restoreContainer starts a created container from the image.
 func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) error {
+	s.offerVersions(ctx, c, i.manifest)
 	if !c.isRoot(s) {
 		// The memory came with the root container; this one only joins.
 		err := s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
-		return explain(s.seatStatus(job.Restore), err)
+		return adviseOnLost(explain(s.seatStatus(job.Restore), err))
 	}
 	return s.restoreMemory(ctx, i, func(r *runsc.Runsc, opts runsc.RestoreOpts) error {
 		return r.Restore(ctx, c.id, noIO, opts)
@@ -153,7 +155,7 @@ func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runs
 	}
 	defer seat.leave()
 	err = restore(s.runsc.With(sidecarEnv+"="+seat.sidecars), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
-	return seat.explain(err)
+	return adviseOnLost(seat.explain(err))
 }
 
 // cache returns the node's cache. Without it a restore is slower, no worse.

@@ -35,7 +35,7 @@ func (s *sandbox) manifest(ctx context.Context, id artifacts.ID, scope artifacts
 		}
 		m.Sandbox.Containers = append(m.Sandbox.Containers, artifacts.Container{
 			ID: c.id, Name: c.spec.Annotations[annotationContainerName], Image: ref, ImageDigest: digest, Args: c.spec.Process.Args,
-			Mounts: mountPoints(c.spec),
+			Mounts: mountPoints(c.spec), Versions: s.versions(c.spec),
 		})
 	}
 	m.Sandbox.Completed = s.completedNames()

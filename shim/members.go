@@ -4,10 +4,12 @@
 package shim
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -40,6 +42,37 @@ func (o *origin) arrive(c *container, isRoot bool) bool {
 	}
 	o.complete = len(o.missing()) == 0
 	return o.complete
+}
+
+// handOverGrace bounds how long the end of a container is kept back for the sake
+// of a hand-over that failed: runsc tells why a moment after the sandbox has died.
+const handOverGrace = 2 * time.Second
+
+// handOver begins the hand-over of a container to the memory that it comes back
+// with. If the sandbox dies of it, the ends of its containers are told when done
+// is called: whoever hears of them deletes the sandbox, and nobody would hear why.
+func (s *sandbox) handOver() (done func()) {
+	over := make(chan struct{})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.handing = over
+	return func() { close(over) }
+}
+
+// awaitHandOver waits for the end of a hand-over, if one is under way.
+func (s *sandbox) awaitHandOver(ctx context.Context) {
+	s.mu.Lock()
+	over := s.handing
+	s.mu.Unlock()
+	if over == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, handOverGrace)
+	defer cancel()
+	select {
+	case <-over:
+	case <-ctx.Done():
+	}
 }
 
 // missing are the names of the containers that are still to come.

@@ -50,7 +50,7 @@ type origin struct {
 }
 
 // image is where the containers are restored from.
-func (o *origin) image() image { return image{dir: o.dir, store: o.store} }
+func (o *origin) image() image { return image{manifest: o.manifest, dir: o.dir, store: o.store} }
 
 // chooseOrigin finds the snapshot that the root container is to start from, if
 // any: one of the node's own, or one in a store. Nothing is fetched yet.

@@ -149,13 +149,13 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 func (s *sandbox) wake(ctx context.Context, c *container, snap *local.Snapshot) (pid int, err error) {
 	full := snap.Manifest.Scope == artifacts.Full
 	if full && c.isRoot(s) {
-		return s.recreateRoot(ctx, c, image{dir: snap.Dir})
+		return s.recreateRoot(ctx, c, image{manifest: snap.Manifest, dir: snap.Dir})
 	}
 	if pid, err = s.createContainer(ctx, c); err != nil {
 		return 0, err
 	}
 	if full {
-		return pid, s.restoreContainer(ctx, c, image{dir: snap.Dir})
+		return pid, s.restoreContainer(ctx, c, image{manifest: snap.Manifest, dir: snap.Dir})
 	}
 	return pid, s.startContainer(ctx, c) // a cold boot over its DurableDirs
 }

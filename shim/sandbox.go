@@ -97,6 +97,8 @@ type sandbox struct {
 	volumes map[string]job.Volume
 	// origin is where the sandbox starts from, if not from its image.
 	origin *origin
+	// handing is closed when the hand-over that is under way has ended; see handOver.
+	handing chan struct{}
 	// completed are the names of the containers that have ended well and that
 	// nobody has started again.
 	completed map[string]bool

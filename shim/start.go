@@ -94,8 +94,10 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 // restoreInit hands a container over to the memory that it comes back with. The
 // sandbox runs when the last one has come.
 func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *container, clock *stopwatch) error {
-	o := sb.origin
-	if err := sb.restoreContainer(ctx, c, o.image()); err != nil {
+	o, done := sb.origin, sb.handOver()
+	err := sb.restoreContainer(ctx, c, o.image())
+	done()
+	if err != nil {
 		return fmt.Errorf("start container %s from snapshot %s: %w", c.id, o.manifest.ID, err)
 	}
 	sb.mu.Lock()

@@ -35,6 +35,7 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 	if err != nil {
 		status = s.lastWord(sb, l, c, err)
 	}
+	sb.awaitHandOver(l.ctx)
 	s.exited(sb, c, status)
 }
 

@@ -96,8 +96,7 @@ spec:
 
 // serviceProgram answers a question with what it has in memory and what it
 // reads of each mount. One that is asked again, because nobody waited for its
-// answer, counts once. For a probe it opens nothing: a configMap that is open in a
-// snapshot could not be found in a new pod.
+// answer, counts once.
 const serviceProgram = `
 import http.server, json, os, hashlib
 nonce = os.urandom(16).hex()
