@@ -43,6 +43,13 @@ func (m *containerManager) note(call string) error {
 	return m.err
 }
 
+// fail has the next calls answered with an error.
+func (m *containerManager) fail(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.err = err
+}
+
 // heard returns what was called so far.
 func (m *containerManager) heard() ([]string, []signalArgs) {
 	m.mu.Lock()
@@ -208,7 +215,7 @@ func TestControlCheckpointHandsOverTheGofer(t *testing.T) {
 	if diff := cmp.Diff([]string{"checkpoint map[compression:none] true true true"}, calls); diff != "" {
 		t.Errorf("calls (-want +got):\n%s", diff)
 	}
-	m.err = errors.New("got 1 files, wanted 3")
+	m.fail(errors.New("got 1 files, wanted 3"))
 	if err := c.Checkpoint(t.Context(), os.Stdin); !errors.Is(err, ErrUnsupported) {
 		t.Errorf("Checkpoint of a sandbox that knows no gofers = %v", err)
 	}

@@ -54,6 +54,9 @@ type said struct {
 	// joined says that the call overlaps with an equal one that went well: they
 	// may have been one operation.
 	joined bool
+	// waking says that the call, a State, overlaps with a Resume that went well: the
+	// sandbox may be called paused until that is over, and its program may run.
+	waking bool
 }
 
 // A world is a state of the model.
@@ -115,7 +118,7 @@ func step(w world, in invoked, out said) (bool, world) {
 		case tasktypes.Status_RUNNING, tasktypes.Status_PAUSING:
 			return w.state == Running, w
 		case tasktypes.Status_PAUSED:
-			return w.state == Paused, w
+			return w.state == Paused || w.state == Running && out.waking, w
 		default:
 			return w.state == Stopped, w
 		}
@@ -146,6 +149,8 @@ type recording struct {
 	*bench
 	f     *fakeRuntime
 	clock atomic.Int64
+	// ask makes a call: truth, but for the tests of the model.
+	ask func(context.Context, invoked) (said, error)
 
 	mu  sync.Mutex
 	ops []porcupine.Operation
@@ -172,7 +177,8 @@ func (r *recording) do(ctx context.Context, client int, in invoked) {
 
 var errAsleep = fmt.Errorf("it does not run: %w", errdefs.ErrUnavailable)
 
-func (r *recording) ask(ctx context.Context, in invoked) (out said, err error) {
+// truth makes a call and returns what is answered.
+func (r *recording) truth(ctx context.Context, in invoked) (out said, err error) {
 	switch in.verb {
 	case verbWrite:
 		n, ok := r.f.add(in.add)
@@ -253,8 +259,34 @@ func TestConcurrentVerbsHappenInSomeOrder(t *testing.T) {
 
 // check makes a history and looks for an order that explains it.
 func (w weather) check(t *testing.T, random *rand.Rand) {
+	r := newRecording(t)
+	w.record(t, random, r)
+	model := modelOf(w)
+	if result := porcupine.CheckOperationsTimeout(model, r.ops, checkLimit); result == porcupine.Illegal {
+		for _, o := range r.ops {
+			t.Logf("client %d, %d to %d: %s", o.ClientId, o.Call, o.Return, model.DescribeOperation(o.Input, o.Output))
+		}
+		t.Error("no order of these calls gives these answers")
+	} else if result == porcupine.Unknown {
+		t.Error("the history is too long to be checked")
+	}
+	if n := len(r.sb.verb); n != 0 {
+		t.Error("a verb has kept its turn")
+	}
+	w.checkLeftovers(t, r)
+}
+
+// checkLimit bounds the search for an order, which takes some milliseconds.
+const checkLimit = 30 * time.Second
+
+func newRecording(t *testing.T) *recording {
 	r := &recording{bench: newBench(t)}
-	r.f = r.withRuntime(t)
+	r.f, r.ask = r.withRuntime(t), r.truth
+	return r
+}
+
+// record makes a history.
+func (w weather) record(t *testing.T, random *rand.Rand, r *recording) {
 	root, _ := r.runs(t, r.f)
 	root.decl.pauseReturn = w.pauseReturn
 	var dice sync.Mutex
@@ -292,35 +324,22 @@ func (w weather) check(t *testing.T, random *rand.Rand) {
 	if pause := r.sb.pauses.underWay(); pause != nil {
 		<-pause.ended
 	}
-	noteJoined(r.ops)
-	model := modelOf(w)
-	if result := porcupine.CheckOperationsTimeout(model, r.ops, 30*time.Second); result == porcupine.Illegal {
-		for _, o := range r.ops {
-			t.Logf("client %d, %d to %d: %s", o.ClientId, o.Call, o.Return, model.DescribeOperation(o.Input, o.Output))
-		}
-		t.Error("no order of these calls gives these answers")
-	} else if result == porcupine.Unknown {
-		t.Error("the history is too long to be checked")
-	}
-	if n := len(r.sb.verb); n != 0 {
-		t.Error("a verb has kept its turn")
-	}
-	w.checkLeftovers(t, r)
+	noteResumes(r.ops)
 }
 
-// noteJoined marks the Resumes that may have shared an operation.
-func noteJoined(ops []porcupine.Operation) {
-	well := func(o porcupine.Operation) bool {
-		return o.Input.(invoked).verb == verbResume && o.Output.(said).class == ""
-	}
+// noteResumes marks the Resumes that may have shared an operation, and the States
+// that were asked during one.
+func noteResumes(ops []porcupine.Operation) {
 	for i, a := range ops {
+		in, out := a.Input.(invoked), a.Output.(said)
 		for j, b := range ops {
-			if i != j && well(a) && well(b) && a.Call <= b.Return && b.Call <= a.Return {
-				out := a.Output.(said)
-				out.joined = true
-				ops[i].Output = out
+			if i == j || a.Call > b.Return || b.Call > a.Return || b.Input.(invoked).verb != verbResume || b.Output.(said).class != "" {
+				continue
 			}
+			out.joined = out.joined || in.verb == verbResume && out.class == ""
+			out.waking = out.waking || in.verb == verbState
 		}
+		ops[i].Output = out
 	}
 }
 

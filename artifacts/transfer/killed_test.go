@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ import (
 // are answered. The one in which it dies may reach the store all the same.
 type mortal struct {
 	bucket.Store
+	mu      sync.Mutex // guards left
 	left    int
 	reaches bool
 }
@@ -30,6 +32,8 @@ var errKilled = errors.New("killed")
 
 // dies counts a request, and says whether it is sent and whether it is answered.
 func (m *mortal) dies() (sent bool, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
 	m.left--
 	switch {
 	case m.left > 0:
