@@ -21,8 +21,9 @@ const (
 	// the first byte, two rounds of them bring the 32 MiB that a program waits
 	// for at a fault.
 	remoteParallel = 64
-	// prefetchParallel more are under way for what it will ask.
-	prefetchParallel = 24
+	// prefetchAhead more are under way for what it will ask, or have arrived and
+	// have not been read: less than may be held, so that none is fetched twice.
+	prefetchAhead = 64
 	// maxHeld bounds the bytes kept of extents that have arrived and have not
 	// been used up.
 	maxHeld = 32 << 20
@@ -57,6 +58,7 @@ type fetch struct {
 	err    error
 	left   int // chunks that nobody has read yet
 	held   *list.Element
+	slot   bool // it was prefetched, and is to give its slot back
 }
 
 // newRemoteSource reads the part with the located recipe r from store. It owns
@@ -65,7 +67,7 @@ func newRemoteSource(ctx context.Context, store Store, r *artifacts.Recipe, cach
 	ctx, cancel := context.WithCancel(ctx)
 	s := &remoteSource{
 		store: store, r: r, cache: cache, status: st, ctx: ctx, cancel: cancel,
-		slots: make(chan struct{}, prefetchParallel),
+		slots: make(chan struct{}, prefetchAhead),
 		live:  make(map[int32]*fetch),
 		held:  list.New(),
 	}
@@ -130,6 +132,11 @@ func (s *remoteSource) get(e int32) *fetch {
 	if f := s.live[e]; f != nil {
 		return f
 	}
+	return s.start(e)
+}
+
+// start starts the fetch of extent e; s.mu is held.
+func (s *remoteSource) start(e int32) *fetch {
 	x := s.extents[e]
 	f := &fetch{extent: e, ready: make(chan struct{}), left: x.last - x.first + 1}
 	s.live[e] = f
@@ -151,6 +158,7 @@ func (s *remoteSource) run(f *fetch) {
 			err = fmt.Errorf("%w: %w", err, errdefs.ErrDataLoss)
 		}
 		f.err = err
+		s.release(f)
 		delete(s.live, f.extent) // whoever asks next may have more luck
 		return
 	}
@@ -179,9 +187,18 @@ func (s *remoteSource) drop(f *fetch) {
 	if s.live[f.extent] != f {
 		return
 	}
+	s.release(f)
 	delete(s.live, f.extent)
 	s.held.Remove(f.held)
 	s.size -= int64(len(f.data))
+}
+
+// release gives back the slot of a prefetch; s.mu is held.
+func (s *remoteSource) release(f *fetch) {
+	if f.slot {
+		f.slot = false
+		<-s.slots
+	}
 }
 
 // prefetch starts fetching the extents of chunks, as many at a time as there
@@ -200,13 +217,23 @@ func (s *remoteSource) prefetch(chunks []int) {
 			case <-s.ctx.Done():
 				return
 			}
-			f := s.get(e)
-			s.fetches.Go(func() {
-				<-f.ready
-				<-s.slots
-			})
+			if !s.claim(e) {
+				<-s.slots // somebody fetches it already
+			}
 		}
 	})
+}
+
+// claim starts the prefetch of extent e, which has taken a slot, unless it is
+// under way or here.
+func (s *remoteSource) claim(e int32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.live[e] != nil {
+		return false
+	}
+	s.start(e).slot = true
+	return true
 }
 
 // cached reports whether extent e need not be fetched.

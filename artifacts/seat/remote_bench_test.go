@@ -13,11 +13,12 @@ import (
 	"github.com/ateom/ateom/artifacts/job"
 )
 
-// BenchmarkRestoreOverALink restores from a store with 20 ms to the first byte
-// and 100 MB/s a connection: without a record of the working set, and then with
-// the one that the first restore has made. It reports the time of `runsc
-// restore` until the guest answers, how many percent of the pages the store
-// had sent by then, and the time until all memory was there.
+// BenchmarkRestoreOverALink restores from stores at several distances, with 100
+// MB/s a connection: without a record of the working set, and then with the one
+// that the first restore has made. The guest answers when it has read a page in
+// every second stretch of memory that runsc waits for as a whole. It reports the
+// time of `runsc restore` until the guest answers, how many percent of the pages
+// the store had sent by then, and the time until all memory was there.
 func BenchmarkRestoreOverALink(b *testing.B) {
 	s := newSandbox(b, "-random="+strconv.Itoa(benchMiB(b)), "-zeroed=0")
 	s.start()
@@ -29,15 +30,22 @@ func BenchmarkRestoreOverALink(b *testing.B) {
 	s.delete()
 	url, storeDir, id := upload(b, draft)
 	var record []byte
-	for _, way := range []string{"cold", "recorded"} {
-		b.Run(way, func(b *testing.B) {
+	for _, c := range []struct {
+		firstByte time.Duration
+		way       string
+	}{
+		{0, "cold"}, {0, "recorded"},
+		{20 * time.Millisecond, "cold"}, {20 * time.Millisecond, "recorded"},
+		{100 * time.Millisecond, "cold"}, {100 * time.Millisecond, "recorded"},
+	} {
+		b.Run(c.firstByte.String()+"/"+c.way, func(b *testing.B) {
 			s.t = b
 			var first, all time.Duration
 			var percent float64
 			for range b.N {
-				l := &link{dir: storeDir, firstByte: 20 * time.Millisecond, rate: 100 << 20}
+				l := &link{dir: storeDir, firstByte: c.firstByte, rate: 100 << 20}
 				dir := fetchLazily(b, url, id)
-				if way == "recorded" && record != nil {
+				if c.way == "recorded" && record != nil {
 					must(b, os.WriteFile(filepath.Join(dir, workingSetName), record, 0o600))
 				}
 				control := filepath.Join(privateDir(b), "c")
@@ -50,7 +58,7 @@ func BenchmarkRestoreOverALink(b *testing.B) {
 				s.mustRun("create", "--bundle", s.bundle(), s.id)
 				start := time.Now()
 				s.mustRun("restore", "--background", "--detach", "--bundle", s.bundle(), "--image-path", image, s.id)
-				if got := s.ask("ping"); got.Nonce != before.Nonce {
+				if got := s.ask("scatter"); got.Nonce != before.Nonce {
 					b.Fatal("this was no restore")
 				}
 				first += time.Since(start)

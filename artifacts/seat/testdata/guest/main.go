@@ -65,7 +65,9 @@ func run(random, zeroed int) error {
 		if string(what) == "touch" {
 			memory[(counter*4096)%len(memory)]++
 		}
-		if string(what) != "ping" {
+		if string(what) == "scatter" {
+			a.Memory = fmt.Sprint(scatter(memory))
+		} else if string(what) != "ping" {
 			sum := sha256.Sum256(memory)
 			a.Memory = hex.EncodeToString(sum[:])
 		}
@@ -81,4 +83,15 @@ func run(random, zeroed int) error {
 			return err
 		}
 	}
+}
+
+// scatter reads a page here and there, each far from the one before: as a
+// program does that starts, it needs little of its memory, and soon.
+func scatter(memory []byte) (sum int) {
+	const unit = 32 << 20
+	units := len(memory) / unit
+	for i := 0; i < units; i += 2 {
+		sum += int(memory[(i*5%units)*unit+unit/2])
+	}
+	return sum
 }
