@@ -33,7 +33,7 @@ func benchMiB(b *testing.B) int {
 }
 
 // dropCached has the kernel forget the files below dir, which lie on a disk.
-func dropCached(b *testing.B, dir string) {
+func dropCached(b testing.TB, dir string) {
 	b.Helper()
 	must(b, filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 		if err != nil || !e.Type().IsRegular() {

@@ -9,17 +9,18 @@ import (
 	"sync"
 )
 
-// A buffer holds one chunk.
+// A buffer holds one chunk. It begins at a multiple of pageSize in memory, which
+// disks that are read directly ask for.
 type buffer struct {
 	b []byte
 }
 
-var buffers = sync.Pool{New: func() any { return &buffer{b: make([]byte, 0, chunkSize)} }}
+var buffers = sync.Pool{New: func() any { return &buffer{b: aligned(chunkSize)} }}
 
 // newBuffer returns an empty buffer with room for n bytes.
 func newBuffer(n int) *buffer {
 	if n > chunkSize {
-		return &buffer{b: make([]byte, 0, n)} // of a snapshot that another program sealed
+		return &buffer{b: aligned(n)} // of a snapshot that another program sealed
 	}
 	b := buffers.Get().(*buffer)
 	b.b = b.b[:0]
