@@ -20,12 +20,25 @@ func (b *Bench) seconds(name string, bytes float64) float64 {
 	return 0
 }
 
-// savingBound says what a save must do that raw does not.
+// savingBound says what a Pause must do that raw does not.
 func (b *Bench) savingBound() string {
 	const gib = 1 << 30
 	return fmt.Sprintf("What bounds it: every page is hashed and on the disk before memory is given up, which for 1 GiB takes at least "+
 		"%.2f s (SHA-256 on two threads) and %.2f s (write and fsync) here, in parallel at best; raw leaves its bytes in the page cache, unhashed.",
 		b.seconds(roof.SHA256Two, gib), b.seconds(roof.DiskWrite, gib))
+}
+
+// capturingBound says what a first Commit must do that raw does not.
+func (b *Bench) capturingBound() string {
+	return fmt.Sprintf("What bounds it: what is captured goes to the disk, which takes 1 GiB in %.2f s here with a sync, which a commit does without; raw fills the page cache, "+
+		"which costs as much as the machine's free memory: little where the pages were in use a moment ago, seconds where a virtual machine has to ask for them.",
+		b.seconds(roof.DiskWrite, 1<<30))
+}
+
+// comparingBound says what a later Commit must do at least.
+func (b *Bench) comparingBound() string {
+	return fmt.Sprintf("What bounds it: gVisor does not tell which pages were written, so that all are copied and hashed to find them: %.2f s for 1 GiB on two threads here.",
+		b.seconds(roof.SHA256Two, 1<<30))
 }
 
 // sendingBound says what a Commit must do at least.
@@ -39,3 +52,18 @@ func (b *Bench) sendingBound() string {
 // startBound is about rows that are mostly runsc's own start.
 const startBound = "What bounds it: most of it is runsc's own create and restore, which every peer pays; " +
 	"the phases above are what ateom itself says."
+
+// downtimeBound is about the standstill of a small commit.
+const downtimeBound = "What bounds it: by ateom's own account, the time between freeze and thaw is the sum of the phases freeze, capture and thaw. The rest is that of a program " +
+	"that shares two cores with all who take part, and is seen without a commit, too (at rest)."
+
+// askingBound is about the freeze itself.
+const askingBound = "What bounds it: the freeze is one call on the sandbox's control socket, and waits until every task of the sandbox has stopped, which wants a turn on a core for each; " +
+	"before it come containerd's and the shim's turns. On two cores that are shared with the program itself, the tail is that of the scheduler."
+
+// noticingBound is about readiness.
+const noticingBound = "What bounds it: the port is tried every millisecond. Then the program has to answer its first request (tcpSocket wants none), and the return goes through shim, " +
+	"containerd and client, three processes that have slept."
+
+// bytesBound is about what is fetched before it is needed.
+const bytesBound = "What bounds it: runsc waits at a fault for 32 MiB around it, so that a program that touches two places fetches at least twice that, which is compressed to a half here."

@@ -18,6 +18,7 @@ import (
 // Measurements of a lineage of Full commits.
 const (
 	downtime    = "downtime"     // of the first commit
+	resting     = "resting"      // how long a program stands still that nobody touches
 	committing  = "commit"       // the first commit, all memory new
 	recommiting = "commit again" // after a change of one percent
 	resent      = "resent"       // bytes of the latter
@@ -164,7 +165,7 @@ func commitRow(ctx context.Context, b *Bench) (report.Row, error) {
 		"hand is that, and then tar | zstd -T0 | rclone rcat. Half of each page is random, so that it compresses to about a half."}
 	c := b.commits(ctx)
 	r.Series = append(renamed(c.of(downtime, ateom, raw, hand), "downtime"), renamed(c.of(committing, ateom, hand), "done")...)
-	r.Bound = b.savingBound()
+	r.Bound = b.capturingBound()
 	r.ClaimRatio("downtime", ateom, raw, 1.10)
 	r.ClaimRatio("done", ateom, hand, 0.6)
 	return r, ctx.Err()
@@ -174,7 +175,7 @@ func recommitRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "Commit Full again after one percent of the memory was written, in runs of 1 MiB. hand does everything again."}
 	c := b.commits(ctx)
 	r.Series = append(renamed(c.of(recommiting, ateom, hand), "time"), renamed(c.of(resent, ateom, hand), "bytes")...)
-	r.Bound = b.savingBound()
+	r.Bound = b.comparingBound()
 	r.ClaimRatio("bytes", ateom, hand, 0.03)
 	r.ClaimRatio("time", ateom, hand, 0.15)
 	return r, ctx.Err()

@@ -69,6 +69,7 @@ func freezeRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "From the request until the program's own clock stands still: a thread of it looks at the wall clock " +
 		"every 50 µs and stores it where the host sees it. ateom is the whole Pause through containerd, of which " +
 		"only this first part counts here; raw is runsc pause."}
+	r.Bound = askingBound
 	for _, mib := range []int{64, 1024} {
 		n := b.iterations(15, 100)
 		if mib >= 1024 {

@@ -48,6 +48,7 @@ func remoteRow(ctx context.Context, b *Bench) (report.Row, error) {
 			return c.elsewhere(ctx, w, committed[c.peer.Name()], b.Ground.Bucket.Link)
 		}}.run(ctx)
 	r.Series = append(got.of(remote, names...), renamed(got.of(received, names...), "bytes until ready")...)
+	r.Bound = bytesBound
 	r.ClaimRatio("time", ateom, hand, 0.35)
 	r.ClaimRatio("bytes until ready", ateom, hand, 0.07)
 	return r, ctx.Err()
