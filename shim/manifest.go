@@ -77,6 +77,17 @@ func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, im
 		s.build = runsc.Identity{}
 		return nil
 	}
+	if err := checkMachine(m); err != nil {
+		return err
+	}
+	if err := s.useBuild(ctx, runsc.Identity{Version: m.Runtime.Version, SHA256: m.Runtime.SHA256}); err != nil {
+		return fmt.Errorf("snapshot %s cannot be used here: %w", m.ID, err)
+	}
+	return nil
+}
+
+// checkMachine refuses a Full snapshot of a machine that is not like this one.
+func checkMachine(m *artifacts.Manifest) error {
 	switch here, was := thisMachine(), m.Machine; {
 	case m.Runtime == nil || was == nil:
 		return incompatible(m, "its manifest does not say which runsc and machine it needs")
@@ -91,9 +102,6 @@ func (s *sandbox) checkCompatible(ctx context.Context, m *artifacts.Manifest, im
 		if len(missing) > 0 {
 			return incompatible(m, "this node's CPU lacks %s", strings.Join(missing, ", "))
 		}
-	}
-	if err := s.useBuild(ctx, runsc.Identity{Version: m.Runtime.Version, SHA256: m.Runtime.SHA256}); err != nil {
-		return fmt.Errorf("snapshot %s cannot be used here: %w", m.ID, err)
 	}
 	return nil
 }

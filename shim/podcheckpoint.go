@@ -69,44 +69,6 @@ func (s *Service) CheckpointPod(ctx context.Context, r *PodCheckpoint) (err erro
 	return nil
 }
 
-// A PodRestore is the shim's side of CRI's RestorePod.
-type PodRestore struct {
-	CheckpointPath string
-	// Containers are the names of all containers of the new pod.
-	Containers []string
-	Options    map[string]string
-}
-
-// CheckPodRestore refuses what could not be restored, before a sandbox is made:
-// its first Create takes CheckpointPath as the request's checkpoint.
-func CheckPodRestore(r *PodRestore) error {
-	if err := refuseOptions(r.Options); err != nil {
-		return fmt.Errorf("restore pod: %w", err)
-	}
-	id, err := onlySnapshot(r.CheckpointPath)
-	if err != nil {
-		return fmt.Errorf("restore pod: %w", err)
-	}
-	b, err := os.ReadFile(filepath.Join(r.CheckpointPath, "snapshots", string(id), "manifest.json"))
-	if err != nil {
-		return fmt.Errorf("restore pod: %w: %w", err, errdefs.ErrDataLoss)
-	}
-	m, err := artifacts.DecodeManifest(b)
-	if err != nil {
-		return fmt.Errorf("restore pod: %w: %w", err, errdefs.ErrDataLoss)
-	}
-	var names []string
-	for i, c := range m.Sandbox.Containers {
-		if i > 0 { // the first is the sandbox's own
-			names = append(names, c.Name)
-		}
-	}
-	if err := sameSet(r.Containers, names); err != nil {
-		return fmt.Errorf("restore pod from snapshot %s: containers: %w", id, err)
-	}
-	return nil
-}
-
 func refuseOptions(options map[string]string) error {
 	if len(options) > 0 {
 		return fmt.Errorf("option %q is not known to this runtime: %w", slices.Sorted(maps.Keys(options))[0], errdefs.ErrInvalidArgument)
@@ -151,18 +113,4 @@ func empty(dir string) error {
 		errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
 	}
 	return errors.Join(errs...)
-}
-
-// onlySnapshot is the snapshot in a directory that Checkpoint or CheckpointPod
-// has written: a store with one.
-func onlySnapshot(dir string) (artifacts.ID, error) {
-	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
-	if err != nil || len(entries) != 1 {
-		return "", fmt.Errorf("checkpoint %s is not one that this runtime made (%v): %w", dir, err, errdefs.ErrInvalidArgument)
-	}
-	id, err := artifacts.ParseID(entries[0].Name())
-	if err != nil {
-		return "", fmt.Errorf("checkpoint %s: %w: %w", dir, err, errdefs.ErrInvalidArgument)
-	}
-	return id, nil
 }

@@ -8,9 +8,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/containerd/errdefs"
-
-	"github.com/ateom/ateom/artifacts"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 )
 
 func TestCheckpointPodRefusesBeforeItTouchesAnything(t *testing.T) {
@@ -90,34 +88,23 @@ func (k *containerManager) frozenNow() int {
 	return k.frozen
 }
 
-func TestCheckPodRestoreWantsTheCheckpointsContainers(t *testing.T) {
-	const id = "01jd0000090000000000000000"
-	m := newOrigin().manifest
-	m.Sandbox.ID = "p"
-	m.Scope, m.Format, m.Created = artifacts.Data, artifacts.FormatVersion, m.ID.Time()
-	b, err := artifacts.EncodeManifest(m)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	place := filepath.Join(dir, "snapshots", id)
-	if err := os.MkdirAll(place, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(place, "manifest.json"), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := CheckPodRestore(&PodRestore{CheckpointPath: dir, Containers: []string{"side", "app"}}); err != nil {
-		t.Error(err)
-	}
-	for name, r := range map[string]*PodRestore{
-		"a container less": {CheckpointPath: dir, Containers: []string{"app"}},
-		"a container more": {CheckpointPath: dir, Containers: []string{"app", "side", "x"}},
-		"an option":        {CheckpointPath: dir, Containers: []string{"app", "side"}, Options: map[string]string{"a": "b"}},
-		"no checkpoint":    {CheckpointPath: t.TempDir(), Containers: []string{"app", "side"}},
-	} {
-		if err := CheckPodRestore(r); !errdefs.IsInvalidArgument(err) && !errdefs.IsFailedPrecondition(err) {
-			t.Errorf("%s: %v", name, err)
+// A pod that sleeps is not woken, and nothing of it is frozen.
+func TestCheckpointPodLetsAPausedPodSleepOn(t *testing.T) {
+	for _, fails := range []string{"", "gofer capture", "gofer upload"} {
+		b := newBench(t)
+		f := b.withRuntime(t)
+		b.runs(t, f)
+		if _, err := b.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"}); err != nil {
+			t.Fatal(err)
+		}
+		f.fails = func(call string) bool { return call == fails }
+		dir := t.TempDir()
+		err := b.CheckpointPod(t.Context(), &PodCheckpoint{Sandbox: "box", OutputPath: dir, Containers: []string{"other"}})
+		if (err != nil) != (fails != "") {
+			t.Errorf("with %q failing: %v", fails, err)
+		}
+		if state := b.sb.machine.state(); state != Paused {
+			t.Errorf("with %q failing the pod is %s", fails, state)
 		}
 	}
 }
