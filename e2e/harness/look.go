@@ -46,10 +46,10 @@ func look(dirs []string) (inventory, error) {
 }
 
 // WantNothingMore fails the test unless all that was not there then is gone
-// within some seconds.
+// within Limit.
 func (s *Sight) WantNothingMore(t testing.TB) {
 	t.Helper()
-	if err := s.things.compareTo(func() (inventory, error) { return look(s.dirs) }, leakLimit); err != nil {
+	if err := s.things.compareTo(func() (inventory, error) { return look(s.dirs) }, Limit); err != nil {
 		t.Error(err)
 	}
 }

@@ -39,7 +39,7 @@ func (n *Node) Reboot(t testing.TB) {
 		var errs []error
 		for _, p := range all {
 			number, args, _ := strings.Cut(p, ": ")
-			if !strings.Contains(args, n.Dir+"/") {
+			if !strings.Contains(args, n.Dir+"/") && !strings.Contains(args, n.Config.RunDir+"/") && !strings.Contains(args, "-address "+n.Address+" ") {
 				continue
 			}
 			errs = append(errs, fmt.Errorf("process %s lives on: %s", number, args))

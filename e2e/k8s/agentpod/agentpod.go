@@ -207,6 +207,17 @@ func (p *Pod) Container(t testing.TB, name string) string {
 	return ""
 }
 
+// AwaitAddress waits until the pod has another sandbox, and with it another address.
+func (p *Pod) AwaitAddress(t testing.TB, old string) {
+	t.Helper()
+	cluster.Eventually(t, func() error {
+		if now := p.Status(t).Status.PodIP; now == "" || now == old {
+			return fmt.Errorf("the address of %s is %q", p.Name, now)
+		}
+		return nil
+	})
+}
+
 // Ask asks the service how it is, from the node.
 func (p *Pod) Ask(t testing.TB) State {
 	t.Helper()
