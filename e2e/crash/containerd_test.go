@@ -22,49 +22,65 @@ func TestContainerdMayDieInEveryState(t *testing.T) {
 	for _, m := range slices.Concat(moments, relayed) {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			s, _ := start(t)
-			last, n := s.Last(), s.Node
-			if m.asleep {
-				sleep(t, s)
-			}
-			release, ended := m.reach(t, s)
-
-			n.Restart(t, syscall.SIGKILL)
-			r := harness.Record(t, n)
-			s.Reload(t)
-			if m.program == stock {
-				// Who lost its client ends by itself; a gofer that is stopped cannot.
-				release()
-			}
-			harness.Eventually(t, func() error {
-				if got := s.SandboxState(t); got != m.word {
-					return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
-				}
-				return nil
-			})
-			s.WantState(t, m.state)
-			release()
-			if result := <-ended; (result.Code == 0) != (m.program != stock) {
-				t.Fatalf("%s %v: exit code %d, %s%s", m.program, m.verb, result.Code, result.Stdout, result.Stderr)
-			}
-			s.WantState(t, m.after)
-			wantWhole(t, n)
-
-			if m.after == client.Paused {
-				n.Ctr(t, "tasks", "resume", s.ID)
-			}
-			wantGoesOn(t, s, last)
-			s.WantNumbers(t, 0)
-			if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
-				t.Errorf("exit code %d, want 137", code)
-			}
-			if _, err := s.Delete(n.Context(t)); err != nil {
-				t.Fatal(err)
-			}
-			if words := r.Until(t, s.ID, "delete"); count(words, "exit") != 1 {
-				t.Errorf("events %q, want one exit", words)
-			}
+			m.outlives(t, "containerd", syscall.SIGKILL)
 		})
+	}
+	// The oldest release that docs/operations.md names, where nothing is under way.
+	for _, m := range moments {
+		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
+			if m.program == "" {
+				t.Run(fmt.Sprintf("%s, containerd 1.7, %s", m.name, signal), func(t *testing.T) {
+					t.Parallel()
+					m.outlives(t, "containerd-1.7", signal)
+				})
+			}
+		}
+	}
+}
+
+// outlives ends containerd at the moment, and wants a sandbox that has lost nothing by it.
+func (m moment) outlives(t *testing.T, daemon string, signal syscall.Signal) {
+	s, _ := startOn(t, harness.Config{Daemon: daemon})
+	last, n := s.Last(), s.Node
+	if m.asleep {
+		sleep(t, s)
+	}
+	release, ended := m.reach(t, s)
+
+	n.Restart(t, signal)
+	r := harness.Record(t, n)
+	s.Reload(t)
+	if m.program == stock {
+		// Who lost its client ends by itself; a gofer that is stopped cannot.
+		release()
+	}
+	harness.Eventually(t, func() error {
+		if got := s.SandboxState(t); got != m.word {
+			return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
+		}
+		return nil
+	})
+	s.WantState(t, m.state)
+	release()
+	if result := <-ended; (result.Code == 0) != (m.program != stock) {
+		t.Fatalf("%s %v: exit code %d, %s%s", m.program, m.verb, result.Code, result.Stdout, result.Stderr)
+	}
+	s.WantState(t, m.after)
+	wantWhole(t, n)
+
+	if m.after == client.Paused {
+		n.Ctr(t, "tasks", "resume", s.ID)
+	}
+	wantGoesOn(t, s, last)
+	s.WantNumbers(t, 0)
+	if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
+		t.Errorf("exit code %d, want 137", code)
+	}
+	if _, err := s.Delete(n.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	if words := r.Until(t, s.ID, "delete"); count(words, "exit") != 1 {
+		t.Errorf("events %q, want one exit", words)
 	}
 }
 

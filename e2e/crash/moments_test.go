@@ -70,7 +70,13 @@ var (
 // start runs a service with memory of every kind on a node of its own.
 func start(t *testing.T) (*harness.Service, harness.Container) {
 	t.Helper()
-	n := harness.NewNode(t, harness.Config{})
+	return startOn(t, harness.Config{})
+}
+
+// startOn is start on a node of another configuration.
+func startOn(t *testing.T, c harness.Config) (*harness.Service, harness.Container) {
+	t.Helper()
+	n := harness.NewNode(t, c)
 	spec := harness.ServiceContainer(harness.NewNetwork(t), 64, map[string]string{
 		"ateom.dev/durable-dirs": `[{"name":"home","mountPath":"/home/agent"}]`,
 	}, "/home/agent")
