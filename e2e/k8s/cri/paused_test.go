@@ -4,6 +4,7 @@
 package cri
 
 import (
+	"errors"
 	"path/filepath"
 	"strconv"
 	"syscall"
@@ -19,6 +20,7 @@ var paused = []check{
 	{"a paused sandbox is ready, and its containers run", pausedIsReported},
 	{"a paused sandbox outlives containerd", pausedOutlivesContainerd},
 	{"a container of a paused sandbox can be stopped", pausedContainerIsStopped},
+	{"a new sandbox goes on from a committed one", committedGoesOn},
 	{"nothing is left of a sandbox that ran", func(t *testing.T, n *node) { nothingIsLeft(t, n, false) }},
 	{"nothing is left of a paused sandbox", func(t *testing.T, n *node) { nothingIsLeft(t, n, true) }},
 }
@@ -103,6 +105,41 @@ func pausedContainerIsStopped(t *testing.T, n *node) {
 	c.stop(t, 1)
 	if s := c.status(t); s.State != criv1.ContainerState_CONTAINER_EXITED || s.ExitCode != 137 {
 		t.Errorf("the container is %s with code %d", s.State, s.ExitCode)
+	}
+}
+
+// committedGoesOn makes a sandbox of two containers from the snapshot of another.
+func committedGoesOn(t *testing.T, n *node) {
+	const script = "read x < /proc/sys/kernel/random/uuid; echo $x; while [ ! -e /tmp/go ]; do sleep 0.02; done; echo $x again; sleep 1000"
+	names := []string{"app", "side"}
+	p := n.run(t)
+	said := map[string]string{}
+	var c *container
+	for _, name := range names {
+		c = p.start(t, name, script)
+		harness.Eventually(t, func() error {
+			if lines := c.lines(t); len(lines) == 1 {
+				said[name] = lines[0]
+				return nil
+			}
+			return errors.New("nothing was written")
+		})
+	}
+	id := harness.LastLine(n.Node.Ateom(t, "tasks", "commit", "--scope", "Full", c.id))
+	p.remove(t)
+	q := n.run(t, func(c *criv1.PodSandboxConfig) {
+		c.Annotations["ateom.dev/restore-from"], c.Annotations["ateom.dev/store"] = id, "dir"
+	})
+	var made []*container
+	for _, name := range names {
+		made = append(made, q.start(t, name, script))
+	}
+	for i, c := range made {
+		c.sh(t, "touch /tmp/go")
+		c.awaitLine(t, said[names[i]]+" again")
+		if lines := c.lines(t); len(lines) != 1 {
+			t.Errorf("%s has begun anew: %q", names[i], lines)
+		}
 	}
 }
 
