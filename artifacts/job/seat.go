@@ -7,7 +7,7 @@ import "time"
 
 // SeatVersion is the version of Seat that this build writes and reads. A gofer
 // refuses any other: shim and gofer are installed together.
-const SeatVersion = 4
+const SeatVersion = 5
 
 // SeatFile is the name under which a Seat lies in the directory that runsc is
 // given as its --image-path. Its presence is what makes runsc start the gofer.
