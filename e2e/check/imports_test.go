@@ -75,6 +75,7 @@ var rules = []rule{
 	{"deploy/...", nil},
 
 	{"e2e/check", nil},
+	{"e2e/bench/peers", []string{"artifacts/...", "e2e/...", "proto/...", "runsc"}},
 	{"e2e/...", []string{"artifacts/...", "cmd/ateom-agent/traces/tracestest", "durabledir", "e2e/...", "proto/...", "shim/config"}},
 }
 

@@ -69,6 +69,11 @@ type Freezer interface {
 	Thaw(ctx context.Context) error
 }
 
+// A Blinker is a Sandbox that can be frozen for as short a time as can be.
+type Blinker interface {
+	Blink(ctx context.Context) error
+}
+
 // A Phase is a named stretch of a verb, as the peer itself tells it.
 type Phase struct {
 	Name string

@@ -54,8 +54,8 @@ const startBound = "What bounds it: most of it is runsc's own create and restore
 	"the phases above are what ateom itself says."
 
 // downtimeBound is about the standstill of a small commit.
-const downtimeBound = "What bounds it: by ateom's own account, the time between freeze and thaw is the sum of the phases freeze, capture and thaw. The rest is that of a program " +
-	"that shares two cores with all who take part, and is seen without a commit, too (at rest)."
+const downtimeBound = "What bounds it: a program comes to itself some time after its kernel was thawed, how long the freeze may have been (frozen and thawed at once); " +
+	"ateom's own part are the phases freeze, capture and thaw."
 
 // askingBound is about the freeze itself.
 const askingBound = "What bounds it: the freeze is one call on the sandbox's control socket, and waits until every task of the sandbox has stopped, which wants a turn on a core for each; " +

@@ -18,6 +18,7 @@ import (
 // Measurements of a lineage of Full commits.
 const (
 	downtime    = "downtime"     // of the first commit
+	blinking    = "blink"        // how long it does when it is frozen and thawed at once
 	resting     = "resting"      // how long a program stands still that nobody touches
 	committing  = "commit"       // the first commit, all memory new
 	recommiting = "commit again" // after a change of one percent

@@ -44,7 +44,7 @@ func (v volumeContest) run(ctx context.Context, b *Bench) results {
 	w := b.durable(v.name, v.args...)
 	return contest{
 		bench: b, workload: w, names: v.names, iterations: v.iterations, what: v.what,
-		units: map[string]string{committing: "ms", downtime: "ms", resting: "ms"},
+		units: map[string]string{committing: "ms", downtime: "ms", resting: "ms", blinking: "ms"},
 		step: func(ctx context.Context, c *contestant) error {
 			if b.Ground.Bucket == nil {
 				return errors.New("commit: there is no S3 server (make tools)")
@@ -94,9 +94,25 @@ func (c *contestant) commitData(ctx context.Context, k *link.Link, pulse bool) e
 const atRest = 100 * time.Millisecond
 
 // watchRest notes how long the workload stands still when nothing is done to it,
-// and has it count anew.
+// and when it is frozen and thawed at once, and has it count anew.
 func (c *contestant) watchRest(ctx context.Context) error {
+	none := func(context.Context) error { return nil }
+	if err := c.watch(ctx, resting, none); err != nil {
+		return err
+	}
+	if box, ok := c.box.(peers.Blinker); ok {
+		return c.watch(ctx, blinking, box.Blink)
+	}
+	return nil
+}
+
+// watch notes as key how long the workload stands still in a while that begins
+// with do, and has it count anew.
+func (c *contestant) watch(ctx context.Context, key string, do func(context.Context) error) error {
 	if _, err := c.gap(ctx); err != nil { // from here on
+		return err
+	}
+	if err := do(ctx); err != nil {
 		return err
 	}
 	select {
@@ -108,7 +124,7 @@ func (c *contestant) watchRest(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.value(resting, milliseconds(still))
+	c.value(key, milliseconds(still))
 	return nil
 }
 
@@ -177,7 +193,7 @@ func dataRow(ctx context.Context, b *Bench) (report.Row, error) {
 func liveRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "Commit Data of 1 000 files of 10 KiB of which 10 were changed since the last, while the program runs: the longest time " +
 		"that its own clock, looked at every 200 µs, stood still. hand (tar) is runsc pause, tar to a local file, runsc resume. " +
-		"At rest is how long it stood still in a tenth of a second before, in which nothing was done to it."}
+		"Frozen and thawed at once is how long it stood still for the two calls alone, at rest in a tenth of a second in which nothing was done to it."}
 	const what = "1 000 files, 10 changed"
 	names := []string{ateom, handTar}
 	got := volumeContest{
@@ -190,6 +206,7 @@ func liveRow(ctx context.Context, b *Bench) (report.Row, error) {
 		},
 	}.run(ctx, b)
 	r.Series = append(r.Series, got.of(downtime, names...)...)
+	r.Series = append(r.Series, renamed(got.of(blinking, ateom), what+", frozen and thawed at once")...)
 	r.Series = append(r.Series, renamed(got.of(resting, ateom), what+", at rest")...)
 	r.Series = append(r.Series, renamed(got.of(committing, ateom), what+", the whole commit")...)
 	r.Bound = downtimeBound
