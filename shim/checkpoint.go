@@ -205,8 +205,11 @@ func (s *sandbox) takeSeat(config *job.Seat) (_ *seat, err error) {
 	}
 	// The status outlives the seat: pages may arrive long after runsc has returned.
 	t := &seat{dir: dir, status: s.seatStatus(config.Mode), binary: binary, sidecars: sidecars}
-	if err := os.Remove(t.status); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
+	// A side-car that was killed has left its socket, which no other can listen on.
+	for _, left := range []string{t.status, config.Control} {
+		if err := os.Remove(left); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("prepare checkpoint side-car: %w", err)
+		}
 	}
 	config.Version, config.Status, config.Gofer = job.SeatVersion, t.status, filepath.Clean(gofer)
 	b, err := json.Marshal(config)

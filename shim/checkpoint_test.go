@@ -112,6 +112,28 @@ func (b *bench) withGofer(t *testing.T) (dir string) {
 	return dir
 }
 
+// What a side-car has left that was killed is not in the way of the next one.
+func TestSeatIsCleanedUpForTheNext(t *testing.T) {
+	b := newBench(t)
+	b.withGofer(t)
+	left := []string{b.sb.seatStatus(job.Restore), filepath.Join(t.TempDir(), "control")}
+	for _, path := range left {
+		if err := os.WriteFile(path, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	seat, err := b.sb.takeSeat(&job.Seat{Mode: job.Restore, Dir: "/snapshot", Control: left[1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer seat.leave()
+	for _, path := range left {
+		if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", path, err)
+		}
+	}
+}
+
 func TestSeatTellsTheGoferAndNobodyElse(t *testing.T) {
 	b := newBench(t)
 	dir := b.withGofer(t)

@@ -11,6 +11,7 @@ import (
 	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/shim/hook"
 )
 
@@ -56,7 +57,11 @@ func (s *sandbox) comeBack(ctx context.Context, scope artifacts.Scope, container
 			return err
 		}
 	}
-	return s.awaitReady(ctx, containers)
+	err := s.awaitReady(ctx, containers)
+	if scope == artifacts.Full {
+		err = explain(s.seatStatus(job.Restore), err) // memory comes until then, and after
+	}
+	return err
 }
 
 func (s *sandbox) runHook(ctx context.Context, c *container, h *hook.Hook) error {

@@ -48,8 +48,11 @@ func (s *sandbox) awaitContainer(ctx context.Context, c *container, probes []rea
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	go func() {
-		if status, err := s.control.Wait(ctx, c.id); err == nil {
-			cancel(fmt.Errorf("container %s ended with status %d before it was ready: %w", c.id, status, errdefs.ErrFailedPrecondition))
+		switch status, err := s.control.Wait(ctx, c.id); {
+		case err == nil:
+			cancel(fmt.Errorf("it ended with status %d before it was ready: %w", status, errdefs.ErrFailedPrecondition))
+		case errors.Is(err, runsc.ErrSandboxGone):
+			cancel(fmt.Errorf("it ended with its sandbox before it was ready: %w: %w", err, errdefs.ErrFailedPrecondition))
 		}
 	}()
 	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c})

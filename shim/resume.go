@@ -116,7 +116,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 	}
 	clock.mark("restore")
 	clock.runs()
-	if err := sb.comeBack(ctx, snap.Manifest.Scope, live, clock); err != nil {
+	if err := s.withEnding(l, sb.comeBack(ctx, snap.Manifest.Scope, live, clock)); err != nil {
 		if !sb.keepsUnready(err) {
 			return nil, nil, err
 		}

@@ -132,7 +132,7 @@ func (s *Service) started(sb *sandbox, l *life, c *container) {
 
 // awaitOrigin waits until containers that come from a snapshot are ready.
 func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*container, clock *stopwatch) error {
-	if err := sb.comeBack(ctx, sb.origin.manifest.Scope, containers, clock); err != nil {
+	if err := s.withEnding(sb.currentLife(), sb.comeBack(ctx, sb.origin.manifest.Scope, containers, clock)); err != nil {
 		err = fmt.Errorf("start from snapshot %s: %w", sb.origin.manifest.ID, err)
 		if !sb.keepsUnready(err) {
 			// New containers whose snapshot does not become ready are of no use.

@@ -11,6 +11,7 @@ import (
 	eventstypes "github.com/containerd/containerd/api/events"
 	"github.com/containerd/log"
 
+	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/cgroup"
 )
@@ -36,6 +37,9 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 		status = s.lastWord(sb, l, c, err)
 	}
 	sb.awaitHandOver(l.ctx)
+	if noted := readSeatStatus(sb.seatStatus(job.Restore)); c.isRoot(sb) && noted != nil && noted.Error != "" {
+		log.L.WithField("sandbox", sb.id).WithField("status", status).Errorf("the sandbox has ended whose memory could not be brought back: %s", noted.Error)
+	}
 	s.exited(sb, c, status)
 }
 
