@@ -45,6 +45,10 @@ func RestartBy(command []string, enter bool, socket string) func(context.Context
 	}
 }
 
+// nodePath is where the node's programs are looked for, whatever PATH this
+// process was given for its own image: root's on Debian (ENV_SUPATH of login.defs).
+const nodePath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
 // run runs a command, in the mount namespace of process 1 if enter says so.
 func run(ctx context.Context, command []string, enter bool) error {
 	done := make(chan error)
@@ -55,6 +59,7 @@ func run(ctx context.Context, command []string, enter bool) error {
 				done <- err
 				return
 			}
+			command = append([]string{"/usr/bin/env", "PATH=" + nodePath}, command...)
 		}
 		out, err := exec.CommandContext(ctx, command[0], command[1:]...).CombinedOutput()
 		if err != nil {
