@@ -23,7 +23,7 @@ STAMP    := github.com/containerd/containerd/v2/version
 LDFLAGS  := -s -w -X main.version=$(VERSION) -X $(STAMP).Package=github.com/ateom/ateom -X $(STAMP).Version=$(VERSION) -X $(STAMP).Revision=$(REVISION)
 
 TOOLS := containerd containerd-2.3 containerd-2.2 containerd-1.7 runsc-other gvisor_sentry-other ctr versitygw fake-gcs-server azurite
-KUBERNETES := etcd kube-apiserver kubelet kubectl helm
+KUBERNETES := etcd kube-apiserver kube-controller-manager kube-scheduler kubelet kubectl helm containerd-shim-runc-v2
 
 ##@ Build
 
@@ -43,8 +43,8 @@ tools: packages ## build containerd, ctr, an S3, a GCS and an Azure server, cach
 	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(TOOLS)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
 .PHONY: kubernetes
-kubernetes: packages ## build etcd, kube-apiserver, kubelet, kubectl and Helm, cached, and link them into bin/tools/
-	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables criu=criu
+kubernetes: packages ## build etcd, Kubernetes, Helm and runc's shim, cached, and link them into bin/tools/
+	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables criu=criu runc=runc
 	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(KUBERNETES)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
 .PHONY: images
@@ -99,7 +99,7 @@ e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS ser
 	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)(/|$$)')
 
 .PHONY: e2e-k8s
-e2e-k8s: build tools kubernetes images ## the tests on a real kubelet and API server (root)
+e2e-k8s: build tools kubernetes images node-image ## the tests on a real kubelet and API server (root)
 	$(GOTEST) -p 1 -timeout 20m ./e2e/k8s/...
 
 .PHONY: many

@@ -120,13 +120,7 @@ spec:
   terminationGracePeriodSeconds: 0
   containers: [{name: app, image: "ateom.test/busybox:latest", imagePullPolicy: Never, command: [sleep, "1000"]}]
 `, c.namespace, full, c.store))
-		cluster.Eventually(t, func() error {
-			events := k.Kubectl(t, "get", "events", "-n", c.namespace, "--field-selector", "involvedObject.name=thief,type=Warning", "-o", "jsonpath={.items[*].message}")
-			if !strings.Contains(events, c.want) {
-				return fmt.Errorf("no event says %q: %s", c.want, events)
-			}
-			return nil
-		})
+		k.AwaitWarning(t, c.namespace, "thief", c.want)
 		k.Kubectl(t, "delete", "pod", "thief", "-n", c.namespace, "--now", "--wait")
 		k.Kubectl(t, "delete", "events", "-n", c.namespace, "--field-selector", "involvedObject.name=thief")
 	}

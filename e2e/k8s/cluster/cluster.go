@@ -27,6 +27,8 @@ type Cluster struct {
 	etcd      *daemon
 	apiserver *daemon
 	kubelet   *daemon
+	// controllers are the parts that only some tests need.
+	controllers []*daemon
 }
 
 // Start starts a cluster; there can be one in a process. Its node has nothing of
@@ -70,7 +72,8 @@ func (k *Cluster) Install() error {
 
 // Close ends the cluster and removes what it has written.
 func (k *Cluster) Close() error {
-	var errs []error
+	// First those who would make anew what is deleted.
+	errs := []error{stop(k.controllers...)}
 	if k.kubelet != nil {
 		// Only the kubelet ends what is left of a test that has failed.
 		errs = append(errs, k.try("delete", "pods", "--all", "--all-namespaces", "--now", "--wait"))

@@ -5,25 +5,25 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/ateom/ateom/e2e/harness"
 )
 
-// restartCommand restarts the node's containerd, as `systemctl restart
-// containerd` does elsewhere.
-const restartCommand = "/usr/local/bin/restart-containerd"
+// systemctl is the node's; there it knows how to restart containerd.
+const systemctl = "/usr/local/bin/systemctl"
 
 // restartScript asks the restarter, by files in a directory, and waits up to a
 // minute.
 const restartScript = `#!/bin/sh
+[ "$*" = "restart containerd" ] || exit 2
 : > %[1]s/asked
 i=0
 while [ ! -e %[1]s/done ]; do
@@ -36,9 +36,32 @@ rm %[1]s/done
 exit $code
 `
 
-// A restarter does what restartCommand asks for.
+// A restarter does what systemctl asks for.
 type restarter struct {
 	stop, ended chan struct{}
+	count       atomic.Int32
+	poison      atomic.Pointer[string]
+}
+
+// Restarts is how often systemctl was asked to restart containerd.
+func (m *Machine) Restarts() int { return int(m.restarter.count.Load()) }
+
+// Poison makes the node's containerd one that does not start while a file is
+// there; "" heals it.
+func (m *Machine) Poison(path string) { m.restarter.poison.Store(&path) }
+
+// restart restarts containerd.
+func (m *Machine) restart() error {
+	m.restarter.count.Add(1)
+	if err := m.Node.Stop(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if path := m.restarter.poison.Load(); path != nil && *path != "" {
+		if _, err := os.Stat(*path); err == nil {
+			return fmt.Errorf("containerd does not start with %s", *path)
+		}
+	}
+	return m.Node.Boot()
 }
 
 func (r *restarter) close() {
@@ -46,13 +69,13 @@ func (r *restarter) close() {
 	<-r.ended
 }
 
-// serveRestarts installs restartCommand and serves it.
+// serveRestarts installs systemctl and serves it.
 func (m *Machine) serveRestarts() error {
 	dir := filepath.Join(m.dir, "restart")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return err
 	}
-	if err := os.WriteFile(restartCommand, fmt.Appendf(nil, restartScript, dir), 0o755); err != nil {
+	if err := os.WriteFile(systemctl, fmt.Appendf(nil, restartScript, dir), 0o755); err != nil {
 		return err
 	}
 	r := &restarter{stop: make(chan struct{}), ended: make(chan struct{})}
@@ -69,7 +92,7 @@ func (m *Machine) serveRestarts() error {
 				continue
 			}
 			code := "0\n"
-			if errors.Join(m.Node.Stop(syscall.SIGTERM), m.Node.Boot()) != nil {
+			if m.restart() != nil {
 				code = "1\n" // why, its log says
 			}
 			_ = os.WriteFile(filepath.Join(dir, "new"), []byte(code), 0o600)
@@ -95,7 +118,7 @@ func (m *Machine) Install() error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--restart="+restartCommand, "--source="+source, "--config="+config, "install").CombinedOutput()
+	out, err := exec.CommandContext(ctx, path, "--restart="+systemctl+" restart containerd", "--source="+source, "--config="+config, "install").CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("install the runtime: %w\n%s", err, out)
 	}

@@ -101,17 +101,35 @@ func (k *Cluster) Await(t testing.TB, args ...string) {
 // Apply applies manifests, which are removed when the test ends.
 func (k *Cluster) Apply(t testing.TB, manifests string) {
 	t.Helper()
-	if r, err := k.run([]byte(manifests), "apply", "-f", "-"); err != nil || r.Code != 0 {
+	k.ApplyIn(t, "", manifests)
+}
+
+// ApplyIn is Apply for objects that name no namespace.
+func (k *Cluster) ApplyIn(t testing.TB, namespace, manifests string) {
+	t.Helper()
+	if r, err := k.run([]byte(manifests), "apply", "--namespace="+namespace, "-f", "-"); err != nil || r.Code != 0 {
 		t.Fatalf("apply: %v %s%s\n%s", err, r.Stdout, r.Stderr, manifests)
 	}
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Log(k.Logs())
 		}
-		r, err := k.run([]byte(manifests), "delete", "--ignore-not-found", "--now", "-f", "-")
+		r, err := k.run([]byte(manifests), "delete", "--namespace="+namespace, "--ignore-not-found", "--now", "-f", "-")
 		if err != nil || r.Code != 0 {
 			t.Errorf("delete what was applied: %v %s%s\n%s", err, r.Stdout, r.Stderr, k.Logs())
 		}
+	})
+}
+
+// AwaitWarning waits until an event warns of a pod in words that are wanted.
+func (k *Cluster) AwaitWarning(t testing.TB, namespace, pod, want string) {
+	t.Helper()
+	Eventually(t, func() error {
+		events := k.Kubectl(t, "get", "events", "-n", namespace, "--field-selector", "involvedObject.name="+pod+",type=Warning", "-o", "jsonpath={.items[*].message}")
+		if !strings.Contains(events, want) {
+			return fmt.Errorf("no event of pod %s says %q: %s", pod, want, events)
+		}
+		return nil
 	})
 }
 

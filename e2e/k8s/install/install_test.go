@@ -1,0 +1,185 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package install
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/ateom/ateom/e2e/harness"
+	"github.com/ateom/ateom/e2e/k8s/cluster"
+)
+
+const (
+	agentLabel       = "app.kubernetes.io/name=ateom-node"
+	containerdConfig = "/etc/containerd/config.toml"
+	dropIn           = "/etc/containerd/conf.d/ateom.toml"
+)
+
+// The manifests of deploy/ put the runtime on a node that has nothing of it,
+// objects of Kubernetes and operators use it, and another manifest takes it off
+// again. An install that fails changes nothing.
+func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
+	k := shared.Cluster(t)
+	if err := k.StartControllers(); err != nil {
+		t.Fatal(err)
+	}
+	top, err := harness.Top()
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Node.Ctr(t, "images", "import", filepath.Join(top, "dist", "ateom-node.tar"))
+	before := nodeFiles(t)
+
+	wantFailedInstalls(t, k, before)
+	restarts := 0
+	withoutAgent(t, k, func() {
+		k.Poison("")
+		restarts = k.Restarts()
+	})
+	wantRestarts := func(after string, want int) {
+		t.Helper()
+		if n := k.Restarts() - restarts; n != want {
+			t.Errorf("containerd was restarted %d times after %s, want %d", n, after, want)
+		}
+	}
+	awaitAgent(t, k)
+	wantRestarts("the install", 1)
+
+	setConfig(t, k)
+	k.Kubectl(t, "rollout", "restart", "-n", agentNamespace, "daemonset/ateom-node")
+	awaitAgent(t, k)
+	wantRestarts("an install that changed nothing of containerd's", 1)
+
+	w := runWorkloads(t, k)
+	operate(t, k, w)
+	keepNamespacesApart(t, k, w)
+	for _, namespace := range []string{teamA, teamAB} {
+		k.Kubectl(t, "delete", "namespace", namespace, "--wait")
+	}
+
+	k.Kubectl(t, "apply", "-k", deployed(t, "overlays", "uninstall"))
+	awaitAgent(t, k)
+	if diff := cmp.Diff(before, nodeFiles(t)); diff != "" {
+		t.Errorf("the node after the uninstall (-want +got):\n%s", diff)
+	}
+	wantRestarts("the uninstall", 2)
+}
+
+// wantFailedInstalls applies the manifests to a node that cannot take them: one
+// whose configuration of containerd is not to be read, then one whose containerd
+// does not come up, as it still does afterwards. The manifests stay applied.
+func wantFailedInstalls(t *testing.T, k *cluster.Cluster, before map[string]string) {
+	t.Helper()
+	good := harness.ReadFile(t, containerdConfig)
+	if err := os.WriteFile(containerdConfig, []byte(good+"\n[plugins\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	broken := nodeFiles(t)
+	base := deployed(t, "base")
+	k.Kubectl(t, "apply", "-k", base)
+	t.Cleanup(func() { k.Kubectl(t, "delete", "-k", base, "--ignore-not-found", "--wait") })
+	wantFailedInstall(t, k, "read containerd's configuration /host"+containerdConfig, broken)
+
+	withoutAgent(t, k, func() {
+		k.Poison(dropIn)
+		if err := os.WriteFile(containerdConfig, []byte(good), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	})
+	wantFailedInstall(t, k, "restart containerd", before)
+	if k.Restarts() < 2 {
+		t.Error("containerd was not restarted with its old configuration")
+	}
+}
+
+// withoutAgent changes the node while no pod of the DaemonSet is on it.
+func withoutAgent(t *testing.T, k *cluster.Cluster, change func()) {
+	t.Helper()
+	k.Kubectl(t, "label", "node", cluster.NodeName, "ateom.dev/node-")
+	k.Await(t, "wait", "-n", agentNamespace, "--for=jsonpath={.status.desiredNumberScheduled}=0", "daemonset/ateom-node")
+	k.Await(t, "wait", "-n", agentNamespace, "--for=delete", "pod", "-l", agentLabel)
+	change()
+	k.Kubectl(t, "label", "node", cluster.NodeName, "ateom.dev/node=true")
+	k.Await(t, "wait", "-n", agentNamespace, "--for=jsonpath={.status.desiredNumberScheduled}=1", "daemonset/ateom-node")
+}
+
+// wantFailedInstall waits until an installer has failed for a reason, and looks
+// at what it left.
+func wantFailedInstall(t *testing.T, k *cluster.Cluster, reason string, want map[string]string) {
+	t.Helper()
+	cluster.Eventually(t, func() error {
+		log := k.Try(t, "logs", "-n", agentNamespace, "-l", agentLabel, "-c", "installer")
+		for _, words := range []string{"install; the node is as it was", reason} {
+			if !strings.Contains(log.Stdout, words) {
+				return fmt.Errorf("the installer does not say %q: %s%s", words, log.Stdout, log.Stderr)
+			}
+		}
+		if diff := cmp.Diff(want, nodeFiles(t)); diff != "" { // it may be trying again
+			return fmt.Errorf("the node after an install that failed (-want +got):\n%s", diff)
+		}
+		return nil
+	})
+}
+
+// awaitAgent waits until the node's pod has done its work and serves.
+func awaitAgent(t *testing.T, k *cluster.Cluster) {
+	t.Helper()
+	k.Await(t, "rollout", "status", "-n", agentNamespace, "daemonset/ateom-node")
+}
+
+// setConfig does what an administrator does who edits the Secret.
+func setConfig(t *testing.T, k *cluster.Cluster) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "config.toml")
+	if err := k.Node.Config.Write(path); err != nil {
+		t.Fatal(err)
+	}
+	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{"config.toml": harness.ReadFile(t, path)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.Kubectl(t, "patch", "secret", "ateom-config", "-n", agentNamespace, "--patch", string(patch))
+}
+
+// nodeFiles is what the node has where the installer may write: each
+// path with its mode and the digest of its content.
+func nodeFiles(t *testing.T) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, root := range []string{"/etc", "/opt/ateom"} {
+		err := filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+			if err == nil {
+				files[path], err = describe(path, e)
+			}
+			if errors.Is(err, fs.ErrNotExist) {
+				delete(files, path) // it may be on its way out
+				return nil
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
+}
+
+func describe(path string, e fs.DirEntry) (string, error) {
+	fi, err := e.Info()
+	if err != nil || !fi.Mode().IsRegular() {
+		return fmt.Sprint(e.Type()), err
+	}
+	b, err := os.ReadFile(path)
+	return fmt.Sprintf("%s %x", fi.Mode(), sha256.Sum256(b)), err
+}
