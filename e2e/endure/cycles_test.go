@@ -121,8 +121,17 @@ var guests = []guest{
 			Image: images.Programs, Network: network, Annotations: annotations, Args: []string{"env", "BIN=" + postgresBin, "sh", "-c", postgresScript},
 		}
 	}, func(t *testing.T, task *harness.Task, _ *lab.Net) string {
-		return harness.LastLine(task.Node.Ctr(t, "task", "exec", "--exec-id", harness.NewID(t), task.ID,
-			postgresBin+"/psql", "-h", "/tmp", "-p", "8080", "-U", "postgres", "-qAt", "-c", postgresQuery))
+		var said string
+		harness.Eventually(t, func() error { // a task that is new is not waited for
+			r := task.Node.Do(t, harness.Command{Program: "ctr", Args: []string{"task", "exec", "--exec-id", harness.NewID(t), task.ID,
+				postgresBin + "/psql", "-h", "/tmp", "-p", "8080", "-U", "postgres", "-qAt", "-c", postgresQuery}})
+			if r.Code != 0 {
+				return fmt.Errorf("psql: exit code %d, %s", r.Code, r.Stderr)
+			}
+			said = harness.LastLine(r.Stdout)
+			return nil
+		})
+		return said
 	}},
 }
 

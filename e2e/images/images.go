@@ -49,7 +49,7 @@ var Debian = Image{
 // Packages of the Programs image; those of the server need libraries that nothing
 // else installs.
 var (
-	programPackages = []string{"nodejs", "default-jdk-headless", "libpq5", "libxml2", "libxslt1.1", "libldap-2.5-0", "libllvm14"}
+	programPackages = []string{"nodejs", "default-jdk-headless", "libpq5", "libxml2", "libxslt1.1", "libldap-2.5-0", "libllvm14", "libreadline8"}
 	serverPackages  = []string{"postgresql-15", "postgresql-client-15"}
 )
 
