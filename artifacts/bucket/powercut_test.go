@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/containerd/errdefs"
 	"golang.org/x/sys/unix"
@@ -35,11 +36,7 @@ func newMedium(t *testing.T) *medium {
 	if err := unix.Mount("tmpfs", memory, "tmpfs", 0, ""); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(memory, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { unmount(t, memory) })
 	image := filepath.Join(memory, "image")
 	if err := os.WriteFile(image, nil, 0o600); err != nil {
 		t.Fatal(err)
@@ -59,12 +56,24 @@ func mountMedium(t *testing.T, image string) *medium {
 	if out, err := exec.Command("mount", "-t", "ext4", "-o", mediumOptions, image, m.dir).CombinedOutput(); err != nil {
 		t.Fatalf("mount: %v\n%s", err, out)
 	}
-	t.Cleanup(func() {
-		if err := unix.Unmount(m.dir, 0); err != nil {
-			t.Error(err)
-		}
-	})
+	t.Cleanup(func() { unmount(t, m.dir) })
 	return m
+}
+
+// unmount takes a file system away. The kernel lets go of a loop device's file, and
+// of what a child had open that is just being started, a moment later.
+func unmount(t *testing.T, dir string) {
+	t.Helper()
+	var err error
+	for range 100 {
+		if err = unix.Unmount(dir, 0); err != unix.EBUSY {
+			break
+		}
+		time.Sleep(50 * time.Millisecond) // nothing tells when it has
+	}
+	if err != nil {
+		t.Errorf("unmount %s: %v", dir, err)
+	}
 }
 
 // afterPowerCut is the medium as a machine finds it that lost its power now.
