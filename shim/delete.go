@@ -152,3 +152,20 @@ func (s *Service) Shutdown(_ context.Context, r *taskapi.ShutdownRequest) (*empt
 	s.shutdown.Shutdown()
 	return &emptypb.Empty{}, nil
 }
+
+// removeContainers removes from runsc, in this order, what a sandbox was that is
+// given up, and its terminals; the streams stay. If the sandbox still lives, its
+// root container must come first: the others cannot be asked about any more, but
+// their ids are free once it is gone.
+func (s *sandbox) removeContainers(ctx context.Context, containers []*container) {
+	for _, c := range containers {
+		err := s.runsc.Delete(ctx, c.id)
+		if err != nil && c.isRoot(s) {
+			err = s.runsc.Delete(ctx, c.id)
+			log.G(ctx).WithError(err).Error("delete sandbox at the second attempt")
+		}
+		if t := c.init.streams.Terminal; t != nil {
+			t.Detach()
+		}
+	}
+}

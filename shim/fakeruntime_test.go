@@ -43,6 +43,7 @@ type fakeRuntime struct {
 	// fails says whether the next call of that name fails.
 	fails   func(call string) bool
 	calls   []string
+	deleted []string     // ids, in order
 	sidecar *fakeSidecar // the one that was started last
 	// store has the number of each snapshot that was committed.
 	store map[artifacts.ID]int
@@ -246,6 +247,9 @@ func (f *fakeRuntime) run(args []string) error {
 		}
 		return f.restore(id, flagValue(args, "--image-path"))
 	case "delete":
+		f.mu.Lock()
+		f.deleted = append(f.deleted, id)
+		f.mu.Unlock()
 		if id == "box" {
 			f.endKernel()
 		}

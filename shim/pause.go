@@ -313,7 +313,11 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	sb.recallInput(ctx)
 	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
-	sb.removeContainers(ctx, live)
+	// The root container last: the cgroups of the others lie in its own, which runsc
+	// tries for 5 s to remove.
+	removed := slices.Clone(live)
+	slices.Reverse(removed)
+	sb.removeContainers(ctx, removed)
 	for _, c := range live {
 		for _, e := range c.liveExecs() {
 			s.execExited(c, e, killedStatus)
@@ -328,23 +332,6 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 		sb.discard(previous.Manifest.ID)
 	}
 	sb.noteAsleep(ctx, snap.Manifest.ID)
-}
-
-// removeContainers removes from runsc what a sandbox was that is given up, and
-// its terminals; the streams stay.
-func (s *sandbox) removeContainers(ctx context.Context, containers []*container) {
-	for _, c := range containers {
-		// The root container first: the others cannot be asked about any more, but
-		// their ids are free once it is gone.
-		err := s.runsc.Delete(ctx, c.id)
-		if err != nil && c.isRoot(s) {
-			err = s.runsc.Delete(ctx, c.id)
-			log.G(ctx).WithError(err).Error("delete sandbox at the second attempt")
-		}
-		if t := c.init.streams.Terminal; t != nil {
-			t.Detach()
-		}
-	}
 }
 
 // holdInput keeps what is typed into the sandbox's terminals back, until
