@@ -23,7 +23,8 @@ const maxConfigBytes = 1 << 20
 // readConfig reads the job.Seat that f holds. Only a file that this user alone
 // could have written, naming a directory that this user alone can enter, is
 // obeyed: runsc's callers may put a file of that name into a checkpoint
-// directory, and it must not steer a privileged process.
+// directory, and it must not steer a privileged process. Of a seat of another
+// version it returns, with the error, where to tell it.
 func readConfig(f *os.File) (*job.Seat, error) {
 	if err := checkPrivate(f, unix.S_IFREG); err != nil {
 		return nil, fmt.Errorf("check %s: %w", job.SeatFile, err)
@@ -37,7 +38,7 @@ func readConfig(f *os.File) (*job.Seat, error) {
 	}
 	seat, err := parseConfig(body)
 	if err != nil {
-		return nil, err
+		return seat, err
 	}
 	dir, err := os.OpenFile(seat.Dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_NOFOLLOW, 0)
 	if err != nil {
@@ -50,8 +51,20 @@ func readConfig(f *os.File) (*job.Seat, error) {
 	return seat, nil
 }
 
-// parseConfig reads the strict JSON form of a job.Seat.
+// parseConfig reads the strict JSON form of a job.Seat. Of another version it
+// takes nothing but the name of the status file, which every version has.
 func parseConfig(body []byte) (*job.Seat, error) {
+	var head struct {
+		Version int    `json:"version"`
+		Status  string `json:"status"`
+	}
+	if err := json.Unmarshal(body, &head); err == nil && head.Version != job.SeatVersion {
+		if !isClean(head.Status) {
+			head.Status = ""
+		}
+		return &job.Seat{Status: head.Status}, fmt.Errorf("parse %s: version %d, this gofer knows %d; install shim and gofer of one release: %w",
+			job.SeatFile, head.Version, job.SeatVersion, errdefs.ErrFailedPrecondition)
+	}
 	dec := json.NewDecoder(bytes.NewReader(body))
 	dec.DisallowUnknownFields()
 	var seat job.Seat
@@ -60,10 +73,6 @@ func parseConfig(body []byte) (*job.Seat, error) {
 	}
 	if _, err := dec.Token(); err != io.EOF {
 		return nil, fmt.Errorf("parse %s: more than one JSON value: %w", job.SeatFile, errdefs.ErrInvalidArgument)
-	}
-	if seat.Version != job.SeatVersion {
-		return nil, fmt.Errorf("parse %s: version %d, this gofer knows %d; install shim and gofer of one release: %w",
-			job.SeatFile, seat.Version, job.SeatVersion, errdefs.ErrFailedPrecondition)
 	}
 	if seat.Mode != job.Save && seat.Mode != job.Restore {
 		return nil, fmt.Errorf("parse %s: mode %q, want %q or %q: %w", job.SeatFile, seat.Mode, job.Save, job.Restore, errdefs.ErrInvalidArgument)
@@ -76,7 +85,7 @@ func parseConfig(body []byte) (*job.Seat, error) {
 		return nil, fmt.Errorf("parse %s: pace %q: %w", job.SeatFile, seat.Pace, errdefs.ErrInvalidArgument)
 	}
 	for _, p := range append([]string{seat.Dir, seat.Cache.Dir, seat.Status, seat.Control, seat.Gofer}, seat.Cgroups...) {
-		if p != "" && (!filepath.IsAbs(p) || filepath.Clean(p) != p) {
+		if p != "" && !isClean(p) {
 			return nil, fmt.Errorf("parse %s: path %q is not absolute and clean: %w", job.SeatFile, p, errdefs.ErrInvalidArgument)
 		}
 	}
@@ -85,6 +94,8 @@ func parseConfig(body []byte) (*job.Seat, error) {
 	}
 	return &seat, nil
 }
+
+func isClean(path string) bool { return filepath.IsAbs(path) && filepath.Clean(path) == path }
 
 // checkPrivate reports an error unless f is of the given type, belongs to this
 // user and is closed to everybody else.

@@ -38,12 +38,14 @@ func Main(ctx context.Context, argv []string, open Opener) error {
 		err = become(cfg.Gofer, argv) // it reads config anew
 	}
 	config.Close()
-	if err != nil {
+	if cfg == nil {
 		return err
 	}
 	st := newStatus(cfg.Status, cfg.Mode)
 	defer st.end()
-	err = serve(ctx, a, cfg, open, st)
+	if err == nil {
+		err = serve(ctx, a, cfg, open, st)
+	}
 	if err != nil {
 		st.fail(err)
 	}
