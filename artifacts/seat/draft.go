@@ -30,17 +30,21 @@ func openDraft(dir string, scratch bool) (*draft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open draft: %w", err)
 	}
-	for _, sub := range []string{"image", "recipes", job.SumsDir, job.PartsDir} {
-		if err := root.MkdirAll(sub, 0o700); err != nil {
-			root.Close()
-			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
-		}
-	}
 	d := &draft{root: root, scratch: scratch}
 	if scratch {
 		if d.known, err = openKnown(root); err != nil {
 			root.Close()
 			return nil, err
+		}
+	}
+	dirs := []string{"image", "recipes", job.PartsDir}
+	if d.summed() {
+		dirs = append(dirs, job.SumsDir)
+	}
+	for _, sub := range dirs {
+		if err := root.MkdirAll(sub, 0o700); err != nil {
+			d.close()
+			return nil, fmt.Errorf("make %s in draft: %w", sub, err)
 		}
 	}
 	return d, nil
