@@ -268,6 +268,9 @@ func (s *sandbox) attach(ctx context.Context, c *container, create func(runsc.Cr
 		return 0, err
 	}
 	if c.isRoot(s) {
+		if err := s.runsc.ClearControlSocket(s.id); err != nil {
+			return 0, err
+		}
 		opts.IO = c.io()
 		s.countOOMKills()
 		if _, err := s.madeBy(ctx); err != nil {

@@ -27,7 +27,6 @@ import (
 // when its last container is restored.
 func (f *fakeRuntime) boot(memory, frozen int) error {
 	path := filepath.Join(f.root, "runsc-box.sock")
-	_ = os.Remove(path)
 	// Not by package unet: what that opens is inherited by the processes that are
 	// started meanwhile, and outlives the sandbox in them.
 	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})

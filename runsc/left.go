@@ -23,6 +23,11 @@ func ClearFilestore(rootfs, sandbox string) error {
 	return removeLeft(filepath.Join(rootfs, filestorePrefix+sandbox))
 }
 
+// ClearControlSocket removes the control socket that a runsc that was killed has
+// left of a sandbox in its directory: the next one of that name would put its own
+// elsewhere. The sandbox may not be alive.
+func (r *Runsc) ClearControlSocket(id string) error { return removeLeft(r.ControlSocket(id)) }
+
 // ClearFilestores removes from a directory what any sandbox has left there, none
 // of which may be alive.
 func ClearFilestores(dir string) error {
