@@ -41,6 +41,16 @@ const (
 // save writes the frozen sandbox into the draft directory and returns the
 // parts. The sandbox stays frozen.
 func (s *sandbox) save(ctx context.Context, dir string, is purpose) ([]artifacts.Part, error) {
+	servers := s.fileServers(ctx)
+	defer servers.close()
+	parts, err := s.saveMemory(ctx, dir, is)
+	if err == nil {
+		err = servers.check()
+	}
+	return parts, err
+}
+
+func (s *sandbox) saveMemory(ctx context.Context, dir string, is purpose) ([]artifacts.Part, error) {
 	if s.checkpointIO(ctx) == config.Files {
 		return s.saveFiles(ctx, dir)
 	}
