@@ -105,7 +105,10 @@ func (s *sweeper) sandbox(namespace, id string) error {
 		defer place.Leave()
 	}
 	if s.isRunning(root) {
-		return nil // the shim died and its sandbox did not: containerd will see to it
+		// The shim died and its sandbox did not: containerd will see to it. Nobody
+		// will to a place that was removed just now and made again to be taken.
+		_ = os.Remove(scratch) // fails if there is anything in it
+		return nil
 	}
 	s.found = append(s.found, left...)
 	if s.mode == List {
