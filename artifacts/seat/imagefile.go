@@ -36,10 +36,19 @@ type imageFile struct {
 func newImageFile(f *os.File, direct bool) *imageFile {
 	i := &imageFile{File: f}
 	if direct {
-		// Not every file system can; the others take everything cached.
-		i.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|unix.O_DIRECT, 0)
+		i.direct = openDirect(f, os.O_WRONLY)
 	}
 	return i
+}
+
+// openDirect opens f once more, around the page cache. It returns nil where that
+// cannot be done: not every file system can.
+func openDirect(f *os.File, access int) *os.File {
+	direct, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), access|unix.O_DIRECT, 0)
+	if err != nil {
+		return nil
+	}
+	return direct
 }
 
 // grow makes room for content up to end.

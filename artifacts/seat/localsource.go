@@ -48,10 +48,8 @@ const readAhead = 8 << 20
 
 // newLocalSource reads the part with recipe r from f, which it owns.
 func newLocalSource(f *os.File, r *artifacts.Recipe, st *status) *localSource {
-	s := &localSource{f: f, r: r, status: st, ways: make([]atomic.Int32, r.Size()/readAhead+1)}
+	s := &localSource{f: f, direct: openDirect(f, os.O_RDONLY), r: r, status: st, ways: make([]atomic.Int32, r.Size()/readAhead+1)}
 	s.window.Store(-1)
-	// Not every file system can; the others read everything cached.
-	s.direct, _ = os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_RDONLY|unix.O_DIRECT, 0)
 	return s
 }
 

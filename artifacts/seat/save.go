@@ -199,7 +199,7 @@ func (w *writer) store(batch []*piece, b []byte) error {
 		rec := savedChunk{length: uint32(len(chunk))}
 		switch {
 		case w.draft.summed():
-			rec.sum = job.SumOf(chunk)
+			rec.crc = job.SumOf(chunk).CRC
 		case !zero(chunk):
 			rec.digest = digestOf(chunk)
 			if w.draft.known.has(rec.digest) {
@@ -220,12 +220,12 @@ func (w *writer) store(batch []*piece, b []byte) error {
 	return nil
 }
 
-// A savedChunk is a chunk of the recipe; a zero digest means zeros, or that it
-// has a sum.
+// A savedChunk is a chunk of the recipe, of which a zero digest means zeros, or,
+// in a draft that is summed, of the sums.
 type savedChunk struct {
 	length uint32
+	crc    uint32
 	digest artifacts.Digest
-	sum    job.Sum
 }
 
 // put records a chunk of the recipe.
@@ -283,7 +283,7 @@ func (w *writer) seal() error {
 	if w.draft.summed() {
 		sums := make([]job.Sum, len(w.chunks))
 		for i, c := range w.chunks {
-			sums[i] = c.sum
+			sums[i] = job.Sum{Length: c.length, CRC: c.crc}
 		}
 		return w.draft.sealSums(w.part, w.image.File, sums)
 	}

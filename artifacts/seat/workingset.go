@@ -47,7 +47,7 @@ func (w *workingSet) encode() []byte {
 // decodeWorkingSet reads a record for r. Chunks that r does not have make it
 // ErrInvalidArgument, as does a record of other bytes.
 func decodeWorkingSet(b []byte, r *artifacts.Recipe) (*workingSet, error) {
-	head := len(workingSetMagic) + len(artifacts.Digest{})
+	head := len(workingSetMagic) + digestBytes
 	if len(b) < head || len(b) > maxWorkingSet || string(b[:len(workingSetMagic)]) != workingSetMagic {
 		return nil, fmt.Errorf("decode working set: it is none: %w", errdefs.ErrInvalidArgument)
 	}
