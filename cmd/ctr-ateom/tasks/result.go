@@ -6,7 +6,6 @@ package tasks
 import (
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	"github.com/ateom/ateom/cmd/ctr-ateom/view"
@@ -47,7 +46,7 @@ func sentence(w io.Writer, r *wire.Result, done string) {
 	if r.Took > 0 {
 		fmt.Fprintf(w, " in %s", view.Duration(r.Took))
 	}
-	if list := phaseList(r.Phases); list != "" {
+	if list := view.Phases(r.Phases); list != "" {
 		fmt.Fprintf(w, " (%s)", list)
 	}
 	fmt.Fprintln(w, firstInstruction(r.FirstInstruction))
@@ -59,14 +58,6 @@ func firstInstruction(after time.Duration) string {
 		return ""
 	}
 	return ", first instruction within " + view.Duration(after)
-}
-
-func phaseList(phases []wire.Phase) string {
-	words := make([]string, 0, len(phases))
-	for _, p := range phases {
-		words = append(words, p.Name+" "+view.Duration(p.Took))
-	}
-	return strings.Join(words, ", ")
 }
 
 // describe describes s in one line.

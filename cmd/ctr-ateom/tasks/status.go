@@ -157,7 +157,7 @@ func (l *loading) String() string {
 // String describes the verb in one line.
 func (v verbReport) String() string {
 	text := v.Start.Local().Format(time.TimeOnly) + ", " + view.Duration(v.Took)
-	if list := phaseList(v.Phases); list != "" {
+	if list := view.Phases(v.Phases); list != "" {
 		text += " (" + list + ")"
 	}
 	text += firstInstruction(v.FirstInstruction)

@@ -13,6 +13,8 @@ import (
 	"text/tabwriter"
 	"time"
 	"unicode"
+
+	"github.com/ateom/ateom/cmd/wire"
 )
 
 // JSON writes v as one indented JSON value and a newline.
@@ -88,6 +90,15 @@ func Duration(d time.Duration) string {
 		return fmt.Sprintf("%.2f s", d.Seconds())
 	}
 	return d.Round(time.Second).String()
+}
+
+// Phases lists what a verb has spent its time on: "freeze 0.10 ms, save 230 ms".
+func Phases(phases []wire.Phase) string {
+	words := make([]string, 0, len(phases))
+	for _, p := range phases {
+		words = append(words, p.Name+" "+Duration(p.Took))
+	}
+	return strings.Join(words, ", ")
 }
 
 // Time formats a moment in UTC, to the second.

@@ -6,7 +6,6 @@ package plugin
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -43,11 +42,7 @@ func show(c *cli.Context, answer []byte) error {
 	if err := json.Unmarshal(answer, &a); err != nil {
 		return fmt.Errorf("read the agent's answer: %w", err)
 	}
-	var phases []string
-	for _, p := range a.Phases {
-		phases = append(phases, p.Name+" "+view.Duration(p.Took))
-	}
-	fmt.Fprintf(w, "%s %s in %s (%s)\n", done[c.Command.Name], pod, view.Duration(a.Took), strings.Join(phases, ", "))
+	fmt.Fprintf(w, "%s %s in %s (%s)\n", done[c.Command.Name], pod, view.Duration(a.Took), view.Phases(a.Phases))
 	switch {
 	case a.Snapshot == nil:
 	case a.BytesSent != nil:
