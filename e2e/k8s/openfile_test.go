@@ -87,15 +87,9 @@ func TestAFileOfAConfigMapStaysOpenInANewPod(t *testing.T) {
 	// Where the file is missing, an event says which, and what to do.
 	k.Apply(t, strings.ReplaceAll(settings, "@DATA@", "other: abcdefgh"))
 	hold(t, k, "third", fmt.Sprintf("ateom.dev/restore-from: %q, ateom.dev/store: dir", id))
-	cluster.Eventually(t, func() error {
-		events := k.Kubectl(t, "get", "events", "--field-selector", "involvedObject.name=third,type=Warning", "-o", "jsonpath={.items[*].message}")
-		for _, want := range []string{`/greeting" in the mount /etc/settings of container "app" was open when the snapshot was made, and is not there now`, "close it before the next commit"} {
-			if !strings.Contains(events, want) {
-				return fmt.Errorf("no event says %q: %s", want, events)
-			}
-		}
-		return nil
-	})
+	for _, want := range []string{`/greeting" in the mount /etc/settings of container "app" was open when the snapshot was made, and is not there now`, "close it before the next commit"} {
+		k.AwaitWarning(t, "default", "third", want)
+	}
 }
 
 // A pod wakes up although its configMap was replaced while it slept.

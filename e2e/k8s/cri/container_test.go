@@ -4,7 +4,6 @@
 package cri
 
 import (
-	"slices"
 	"testing"
 	"time"
 
@@ -75,11 +74,7 @@ func containersAreListed(t *testing.T, n *node) {
 		for _, found := range call(t, n, n.ListContainers, &criv1.ListContainersRequest{Filter: c.filter}).Containers {
 			got = append(got, found.Id)
 		}
-		slices.Sort(got)
-		slices.Sort(c.want)
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
+		wantIDs(t, name, got, c.want)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -288,4 +289,14 @@ func (c *container) sh(t testing.TB, script string) string {
 		t.Fatalf("%q: exit code %d, %s%s", script, answer.ExitCode, answer.Stdout, answer.Stderr)
 	}
 	return string(answer.Stdout)
+}
+
+// wantIDs fails the test unless a list has those, in whatever order.
+func wantIDs(t *testing.T, what string, got, want []string) {
+	t.Helper()
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("%s: %q, want %q", what, got, want)
+	}
 }

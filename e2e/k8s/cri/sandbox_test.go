@@ -6,7 +6,6 @@ package cri
 import (
 	"net/netip"
 
-	"slices"
 	"strings"
 	"testing"
 
@@ -86,11 +85,7 @@ func sandboxesAreListed(t *testing.T, n *node) {
 		for _, s := range call(t, n, n.ListPodSandbox, &criv1.ListPodSandboxRequest{Filter: c.filter}).Items {
 			got = append(got, s.Id)
 		}
-		slices.Sort(got)
-		slices.Sort(c.want)
-		if !slices.Equal(got, c.want) {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
-		}
+		wantIDs(t, name, got, c.want)
 	}
 }
 
