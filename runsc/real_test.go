@@ -225,6 +225,16 @@ func TestRealRunscLife(t *testing.T) {
 		ended <- end{status, err}
 	}()
 
+	t.Run("file server", func(t *testing.T) {
+		pid, err := r.FileServer(id, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
+		if err != nil || !strings.HasPrefix(string(args), "runsc-gofer") {
+			t.Errorf("process %d is %q, %v, want runsc's gofer", pid, args, err)
+		}
+	})
 	t.Run("freeze and thaw", func(t *testing.T) {
 		if err := c.Freeze(ctx); err != nil {
 			t.Fatal(err)
