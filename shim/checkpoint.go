@@ -250,11 +250,19 @@ func explain(status string, err error) error {
 	if err == nil {
 		return nil
 	}
-	noted := readSeatStatus(status)
-	if noted == nil || noted.Error == "" {
+	noted := seatFailure(status)
+	if noted == nil {
 		return err
 	}
 	return errors.Join(&gofer.Error{Code: noted.Code, Message: noted.Error}, err)
+}
+
+// seatFailure returns what a gofer has noted of a failure, or nil if it has noted none.
+func seatFailure(path string) *job.SeatStatus {
+	if noted := readSeatStatus(path); noted != nil && noted.Error != "" {
+		return noted
+	}
+	return nil
 }
 
 // readSeatStatus returns what a gofer has noted, or nil if it has noted nothing.

@@ -51,12 +51,17 @@ func (s *sandbox) fileServers(ctx context.Context) fileServers {
 // check reports which of them has ended meanwhile.
 func (f fileServers) check() error {
 	for container, fd := range f {
-		poll := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-		if n, err := unix.Poll(poll, 0); fd == ended || err == nil && n > 0 {
+		if fd == ended || hasEnded(fd) {
 			return fmt.Errorf("the process that serves container %s its files has ended, and gVisor ends the container: %w", container, errdefs.ErrFailedPrecondition)
 		}
 	}
 	return nil
+}
+
+// hasEnded reports whether the process of a descriptor has, be it reaped or not.
+func hasEnded(pidfd int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 0)
+	return err == nil && n > 0
 }
 
 func (f fileServers) close() {

@@ -37,8 +37,10 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 		status = s.lastWord(sb, l, c, err)
 	}
 	sb.awaitHandOver(l.ctx)
-	if noted := readSeatStatus(sb.seatStatus(job.Restore)); c.isRoot(sb) && noted != nil && noted.Error != "" {
-		log.L.WithField("sandbox", sb.id).WithField("status", status).Errorf("the sandbox has ended whose memory could not be brought back: %s", noted.Error)
+	if c.isRoot(sb) {
+		if noted := seatFailure(sb.seatStatus(job.Restore)); noted != nil {
+			log.L.WithField("sandbox", sb.id).WithField("status", status).Errorf("the sandbox has ended whose memory could not be brought back: %s", noted.Error)
+		}
 	}
 	s.exited(sb, c, status)
 }
