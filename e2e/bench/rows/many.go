@@ -19,11 +19,11 @@ const crowd = 8
 
 // manyRow measures Resumes at the same time.
 func manyRow(ctx context.Context, b *Bench) (report.Row, error) {
-	r := report.Row{How: "Eight sandboxes of 256 MiB each are resumed at once: from the request until the last of them answers with 200. " +
+	r := report.Row{How: "Eight sandboxes of 256 MiB each are resumed at once: from the request until the last of them answers with 200. " + placesText +
 		"hand+ runs its eight runsc restore --background at the same time."}
 	w := b.memhog(256)
 	got := contest{bench: b, workload: w, names: []string{ateom, handPlus}, iterations: b.iterations(2, 10), what: "8 × 256 MiB",
-		units: map[string]string{resuming: "ms"},
+		units: map[string]string{inCache.key: "ms", onDisk.key: "ms"},
 		step: func(ctx context.Context, c *contestant) error {
 			for len(c.others) < crowd-1 {
 				o := &contestant{peer: c.peer}
@@ -32,17 +32,24 @@ func manyRow(ctx context.Context, b *Bench) (report.Row, error) {
 					return err
 				}
 			}
-			return resumeAll(ctx, c, b.Ground.Dir)
+			for _, p := range places {
+				if err := resumeAll(ctx, c, b.Ground.Dir, p); err != nil {
+					return err
+				}
+			}
+			return nil
 		}}.run(ctx)
-	r.Series = got.of(resuming, ateom, handPlus)
-	r.Bound = startBound + " Eight at once share the cores."
-	r.ClaimRatio("8 × 256 MiB", ateom, handPlus, 0.9)
+	r.Series = got.fromEach(ateom, handPlus)
+	r.Bound = b.crowdBound()
+	for _, p := range places {
+		r.ClaimRatio(p.what("8 × 256 MiB"), ateom, handPlus, 0.9)
+	}
 	return r, ctx.Err()
 }
 
-// resumeAll pauses c and the others one after the other, resumes them at once,
-// and proves every one.
-func resumeAll(ctx context.Context, c *contestant, disk string) error {
+// resumeAll pauses c and the others one after the other, resumes them at once
+// from images in that place, and proves every one.
+func resumeAll(ctx context.Context, c *contestant, disk string, from place) error {
 	all := append([]*contestant{c}, c.others...)
 	before, after := make([]lab.State, len(all)), make([]lab.State, len(all))
 	for i, o := range all {
@@ -61,6 +68,11 @@ func resumeAll(ctx context.Context, c *contestant, disk string) error {
 	}
 	if err := lab.Settle(disk); err != nil {
 		return err
+	}
+	for _, o := range all {
+		if err := from.move(o.box.Image()); err != nil {
+			return err
+		}
 	}
 	took, err := measure(c.peer.Account(), func() error {
 		var g errgroup.Group
@@ -83,7 +95,7 @@ func resumeAll(ctx context.Context, c *contestant, disk string) error {
 		}
 	}
 	if c.counts() {
-		took.addTo(c.series[resuming])
+		took.addTo(c.series[from.key])
 	}
 	return nil
 }

@@ -25,8 +25,15 @@ func (b *Bench) nap(ctx context.Context, w peers.Workload, what string, names []
 	}
 	n := contest{
 		bench: b, workload: w, names: names, iterations: iterations, what: what,
-		units: map[string]string{pausing: "ms", resuming: "ms"},
-		step:  func(ctx context.Context, c *contestant) error { return c.nap(ctx, b.Ground.Dir) },
+		units: map[string]string{pausing: "ms", inCache.key: "ms", onDisk.key: "ms"},
+		step: func(ctx context.Context, c *contestant) error {
+			for _, p := range places {
+				if err := c.nap(ctx, b.Ground.Dir, p); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
 	}.run(ctx)
 	if b.naps == nil {
 		b.naps = map[string]results{}
@@ -35,8 +42,8 @@ func (b *Bench) nap(ctx context.Context, w peers.Workload, what string, names []
 	return n
 }
 
-// nap pauses and resumes once and proves the resume.
-func (c *contestant) nap(ctx context.Context, disk string) error {
+// nap pauses, resumes from an image in that place, and proves the resume.
+func (c *contestant) nap(ctx context.Context, disk string, from place) error {
 	if c.memory == "" {
 		var err error
 		if c.memory, err = c.digest(ctx); err != nil {
@@ -60,6 +67,9 @@ func (c *contestant) nap(ctx context.Context, disk string) error {
 	if err := lab.Settle(disk); err != nil {
 		return err
 	}
+	if err := from.move(c.box.Image()); err != nil {
+		return err
+	}
 	var after lab.State
 	resume, err := measure(c.peer.Account(), func() error {
 		if err := c.box.Resume(ctx); err != nil {
@@ -73,7 +83,7 @@ func (c *contestant) nap(ctx context.Context, disk string) error {
 	if err := c.prove(ctx, before, after); err != nil {
 		return err
 	}
-	return c.sample(ctx, resuming, resume)
+	return c.sample(ctx, from.key, resume)
 }
 
 // weigh appends the bytes that the last pause has left on the disk.

@@ -138,8 +138,13 @@ func TestOnlyProvenResumesGiveSamples(t *testing.T) {
 		names = append(names, name)
 	}
 	n := b.nap(t.Context(), peers.Workload{Name: "w"}, "what", append(names, "absent"), 3)
-	if s := n[resuming]["honest"]; len(s.Samples) != 3 || s.Missing != "" || len(n[pausing]["honest"].Samples) != 3 {
-		t.Errorf("the honest peer has %+v", s)
+	for _, p := range places {
+		if s := n[p.key]["honest"]; len(s.Samples) != 3 || s.Missing != "" {
+			t.Errorf("%s the honest peer has %+v", p.name, s)
+		}
+	}
+	if s := n[pausing]["honest"]; len(s.Samples) != 3*len(places) {
+		t.Errorf("the honest peer has paused %d times, want once for every resume", len(s.Samples))
 	}
 	for cheat, why := range cheats {
 		s := n[resuming][strings.ReplaceAll(cheat, " ", "-")]

@@ -31,7 +31,7 @@ func (b *Bench) service(name, interpreter, source string) peers.Workload {
 
 // programRow measures Resume of programs as people write them.
 func programRow(ctx context.Context, b *Bench) (report.Row, error) {
-	r := report.Row{How: "An HTTP service in Python and one in Node, each with 16 MiB of data: from the request until the first 200. " +
+	r := report.Row{How: "An HTTP service in Python and one in Node, each with 16 MiB of data: from the request until the first 200. " + placesText +
 		"hand is runsc restore and a request every 100 ms, hand+ runsc restore --background and one every millisecond; " +
 		"cold start is runsc run and a request every millisecond."}
 	r.Bound = startBound
@@ -40,13 +40,17 @@ func programRow(ctx context.Context, b *Bench) (report.Row, error) {
 		b.service("node", "/usr/bin/node", nodeService),
 	}
 	for _, w := range services {
-		n := b.nap(ctx, w, w.Name, []string{ateom, hand, handPlus}, b.iterations(5, 25))
+		n := b.nap(ctx, w, w.Name, []string{ateom, hand, handPlus}, b.iterations(5, 15))
 		cold := *b.cold(ctx, w, w.Name, []string{raw}, b.iterations(4, 15))[starting][raw]
 		cold.Peer = coldStart
-		r.Series = append(append(r.Series, n.of(resuming, ateom, hand, handPlus)...), cold)
-		r.ClaimRatio(w.Name, ateom, hand, 0.75)
-		r.ClaimRatio(w.Name, ateom, handPlus, 0.9)
-		r.ClaimRatio(w.Name, ateom, coldStart, 0.6)
+		r.Series = append(r.Series, n.fromEach(ateom, hand, handPlus)...)
+		for _, p := range places {
+			cold.What = p.what(w.Name)
+			r.Series = append(r.Series, cold)
+			r.ClaimRatio(p.what(w.Name), ateom, hand, 0.75)
+			r.ClaimRatio(p.what(w.Name), ateom, handPlus, 0.9)
+			r.ClaimRatio(p.what(w.Name), ateom, coldStart, 0.6)
+		}
 	}
 	return r, ctx.Err()
 }

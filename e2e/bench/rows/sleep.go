@@ -14,9 +14,9 @@ var sleepers = []string{ateom, raw, hand, handPlus}
 
 // napOf measures Pause and Resume of mib MiB.
 func (b *Bench) napOf(ctx context.Context, mib int) results {
-	iterations := b.iterations(7, 25)
+	iterations := b.iterations(4, 15)
 	if mib >= 1024 {
-		iterations = b.iterations(4, 15)
+		iterations = b.iterations(3, 15)
 	}
 	return b.nap(ctx, b.memhog(mib), size(mib), sleepers, iterations)
 }
@@ -36,14 +36,16 @@ func pauseRow(ctx context.Context, b *Bench) (report.Row, error) {
 }
 
 func resumeRow(ctx context.Context, b *Bench) (report.Row, error) {
-	r := report.Row{How: "From the request until the first HTTP 200, the image in the page cache. " +
+	r := report.Row{How: "From the request until the first HTTP 200. " + placesText +
 		"hand is runsc restore and a request every 100 ms until one is answered; hand+ is runsc restore --background " +
 		"and a request every millisecond; ateom returns when its readiness probe passes. " +
 		"Afterwards the whole memory is read and its digest compared."}
 	n := b.napOf(ctx, 1024)
-	r.Series = n.of(resuming, ateom, hand, handPlus)
+	r.Series = n.fromEach(ateom, hand, handPlus)
 	r.Bound = startBound
-	r.ClaimRatio(size(1024), ateom, hand, 0.35)
-	r.ClaimRatio(size(1024), ateom, handPlus, 0.6)
+	for _, p := range places {
+		r.ClaimRatio(p.what(size(1024)), ateom, hand, 0.35)
+		r.ClaimRatio(p.what(size(1024)), ateom, handPlus, 0.6)
+	}
 	return r, ctx.Err()
 }
