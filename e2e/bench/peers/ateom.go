@@ -53,8 +53,10 @@ type ateomPeer struct {
 	options *runtimeoptions.Options
 	// own says that the shim is this project's: it reads its annotations and
 	// serves its snapshot service.
-	own   bool
-	nodes int
+	own bool
+	// annotations are those of every container of a shim that is not ours.
+	annotations map[string]string
+	nodes       int
 	*daemon
 }
 
@@ -139,6 +141,8 @@ func (p *ateomPeer) prepare(ctx context.Context, w Workload, annotations map[str
 		plot.spec.Annotations["ateom.dev/readiness"] = probeAnnotation(w)
 		maps.Copy(plot.spec.Annotations, w.Annotations)
 		maps.Copy(plot.spec.Annotations, annotations)
+	} else {
+		maps.Copy(plot.spec.Annotations, p.annotations)
 	}
 	var runtimeOptions any
 	if options != nil {
@@ -185,7 +189,6 @@ func (s *ateomSandbox) Image() string { return s.snapshots }
 func (s *ateomSandbox) Start(ctx context.Context) error {
 	ctx = inNamespace(ctx)
 	rootfs := containerd.WithRootFS([]mount.Mount{{Type: "bind", Source: s.rootfs, Options: []string{"rbind", "rw"}}})
-	// As a kubelet does; without streams gVisor's own shim waits for ever.
 	streams := cio.NewCreator(cio.WithFIFODir(filepath.Join(s.peer.dir, "fifo")), cio.WithStreams(nil, io.Discard, io.Discard))
 	t, err := s.container.NewTask(ctx, streams, rootfs)
 	if err != nil {
