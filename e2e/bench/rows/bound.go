@@ -62,6 +62,10 @@ func (b *Bench) crowdBound() string {
 		b.seconds(roof.SHA256Two, bytes))
 }
 
+// idleBound is about shims that have nothing to do.
+const idleBound = "What bounds it: more than half of the memory that a shim shares with no other it has before it does anything, " +
+	"in Go's runtime and the message types of containerd's API, as gVisor's has."
+
 // downtimeBound is about the standstill of a small commit.
 const downtimeBound = "What bounds it: a program comes to itself some time after its kernel was thawed, how long the freeze may have been (frozen and thawed at once); " +
 	"ateom's own part are the phases freeze, capture and thaw."

@@ -42,6 +42,7 @@ func costRow(ctx context.Context, b *Bench) (report.Row, error) {
 	}
 	r.Series = append(asleep.of(private, ateom), awake.of(proportional, ateom, upstream)...)
 	r.Series = append(r.Series, gofer)
+	r.Bound = idleBound
 	r.ClaimAtMost("paused", ateom, 0.5, 6<<20)
 	r.ClaimRatio(running, ateom, upstream, 0.5)
 	r.ClaimAtMost("gofer", ateom, 1, 128<<20)
