@@ -8,11 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"regexp"
-	"slices"
-	"strings"
 
-	"github.com/containerd/errdefs"
 	"github.com/pelletier/go-toml/v2"
 )
 
@@ -160,51 +156,4 @@ func readTOML(path string) (table, error) {
 		return nil, fmt.Errorf("read containerd's configuration %s: %w", path, err)
 	}
 	return config, nil
-}
-
-var (
-	importsLine = regexp.MustCompile(`(?m)^imports[ \t]*=[ \t]*\[`)
-	tableLine   = regexp.MustCompile(`(?m)^[ \t]*\[`)
-	versionLine = regexp.MustCompile(`(?m)^version[ \t]*=.*\n`)
-)
-
-// withImport returns the text of a main configuration that imports path, and
-// as it is if it does already. Comments and order stay as they are.
-func withImport(text, path string) (string, error) {
-	config := table{}
-	if err := toml.Unmarshal([]byte(text), &config); err != nil {
-		return "", fmt.Errorf("read containerd's configuration: %w", err)
-	}
-	if slices.ContainsFunc(imports(config), func(pattern string) bool {
-		matched, err := filepath.Match(pattern, path)
-		return err == nil && matched
-	}) {
-		return text, nil
-	}
-	top := len(text)
-	if first := tableLine.FindStringIndex(text); first != nil {
-		top = first[0]
-	}
-	out := text
-	if at := importsLine.FindStringIndex(text[:top]); at != nil {
-		rest := strings.TrimLeft(text[at[1]:], " \t\n")
-		comma := ", "
-		if strings.HasPrefix(rest, "]") {
-			comma = ""
-		}
-		out = text[:at[1]] + fmt.Sprintf("%q%s", path, comma) + strings.TrimLeft(text[at[1]:], " \t")
-	} else {
-		at := 0
-		if v := versionLine.FindStringIndex(text[:top]); v != nil {
-			at = v[1]
-		}
-		out = text[:at] + fmt.Sprintf("imports = [%q]\n", path) + text[at:]
-	}
-	// Whatever the text looked like, the result must say what was meant.
-	again := table{}
-	if err := toml.Unmarshal([]byte(out), &again); err != nil || !slices.Contains(imports(again), path) {
-		return "", fmt.Errorf("add an import to containerd's configuration: its text is not understood; add %q to its imports by hand: %w",
-			path, errdefs.ErrFailedPrecondition)
-	}
-	return out, nil
 }

@@ -137,6 +137,8 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return changed, fmt.Errorf("read containerd's configuration: %w", err)
 	}
+	// If it fails, the import is there, and nothing is written.
+	_ = o.rebase(j)
 	imported, err := withImport(string(main), path)
 	if err != nil {
 		return changed, err

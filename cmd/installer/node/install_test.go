@@ -220,27 +220,3 @@ func TestDropInOfContainerd1LeavesTheRuntimeThatNobodyNamed(t *testing.T) {
 		}
 	}
 }
-
-func TestWithImport(t *testing.T) {
-	const path = "/etc/containerd/conf.d/ateom.toml"
-	for text, want := range map[string]string{
-		"":                              "imports = [\"" + path + "\"]\n",
-		"version = 3\n[a]\nb=1\n":       "version = 3\nimports = [\"" + path + "\"]\n[a]\nb=1\n",
-		"imports = []\n":                "imports = [\"" + path + "\"]\n",
-		"imports = [ 'x' ]\n":           "imports = [\"" + path + "\", 'x' ]\n",
-		"imports = [\n  'x',\n]\n[a]\n": "imports = [\"" + path + "\", \n  'x',\n]\n[a]\n",
-		"imports = ['/etc/containerd/conf.d/*.toml']\n": "imports = ['/etc/containerd/conf.d/*.toml']\n",
-		"[a]\nimports = ['x']\n":                        "imports = [\"" + path + "\"]\n[a]\nimports = ['x']\n",
-	} {
-		got, err := withImport(text, path)
-		if err != nil || got != want {
-			t.Errorf("withImport(%q) = %q, %v, want %q", text, got, err, want)
-		}
-	}
-	if _, err := withImport("version = ", path); err == nil {
-		t.Error("a text that is no TOML was taken")
-	}
-	if _, err := withImport("imports = \"x\"\n", path); err == nil {
-		t.Error("imports that are no list were taken")
-	}
-}

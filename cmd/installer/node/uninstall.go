@@ -10,7 +10,8 @@ import (
 )
 
 // Uninstall makes the node what it was before the first Install. Files that
-// somebody has changed since stay, and are named in the error.
+// somebody has changed since stay, and are named in the error; of containerd's
+// main configuration our import goes, and their changes stay.
 func Uninstall(ctx context.Context, o Options) error {
 	j, err := o.installed()
 	if err != nil {
@@ -23,6 +24,9 @@ func Uninstall(ctx context.Context, o Options) error {
 	}
 	var kept []string
 	for j != nil && err == nil {
+		if err := o.rebase(j); err != nil {
+			return fmt.Errorf("uninstall: %w", err)
+		}
 		var others []string
 		others, err = j.undo()
 		kept = append(kept, others...)

@@ -68,8 +68,12 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 		k.Kubectl(t, "delete", "namespace", namespace, "--wait")
 	}
 
+	// Somebody's change of containerd's configuration stays, and containerd starts.
+	const theirs = "\n[metrics]\n  grpc_histogram = false\n"
+	edit(t, containerdConfig, func(text string) string { return text + theirs })
 	k.Kubectl(t, "apply", "-k", deployed(t, "overlays", "uninstall"))
 	awaitAgent(t, k)
+	edit(t, containerdConfig, func(text string) string { return strings.TrimSuffix(text, theirs) })
 	if diff := cmp.Diff(before, nodeFiles(t)); diff != "" {
 		t.Errorf("the node after the uninstall (-want +got):\n%s", diff)
 	}
@@ -81,10 +85,8 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 // does not come up, as it still does afterwards. The manifests stay applied.
 func wantFailedInstalls(t *testing.T, k *cluster.Cluster, before map[string]string) {
 	t.Helper()
-	good := harness.ReadFile(t, containerdConfig)
-	if err := os.WriteFile(containerdConfig, []byte(good+"\n[plugins\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	const mistake = "\n[plugins\n"
+	edit(t, containerdConfig, func(text string) string { return text + mistake })
 	broken := nodeFiles(t)
 	base := deployed(t, "base")
 	k.Kubectl(t, "apply", "-k", base)
@@ -93,9 +95,7 @@ func wantFailedInstalls(t *testing.T, k *cluster.Cluster, before map[string]stri
 
 	withoutAgent(t, k, func() {
 		k.Poison(dropIn)
-		if err := os.WriteFile(containerdConfig, []byte(good), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		edit(t, containerdConfig, func(text string) string { return strings.TrimSuffix(text, mistake) })
 	})
 	wantFailedInstall(t, k, "restart containerd", before)
 	if k.Restarts() < 2 {
@@ -150,6 +150,14 @@ func setConfig(t *testing.T, k *cluster.Cluster) {
 		t.Fatal(err)
 	}
 	k.Kubectl(t, "patch", "secret", "ateom-config", "-n", agentNamespace, "--patch", string(patch))
+}
+
+// edit changes a file of the node in place.
+func edit(t *testing.T, path string, change func(string) string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(change(harness.ReadFile(t, path))), 0o600); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // nodeFiles is what the node has where the installer may write: each
