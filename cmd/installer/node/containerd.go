@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/pelletier/go-toml/v2"
 )
@@ -30,7 +31,7 @@ type table = map[string]any
 // containerd 1.x takes a plugin's section from the last file that has one,
 // instead of merging them: there the drop-in repeats the section in force.
 func dropIn(root, main string, shim string) ([]byte, error) {
-	config, err := readTOML(filepath.Join(root, main))
+	config, err := readTOML(onNode(root, main))
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +64,7 @@ func dropIn(root, main string, shim string) ([]byte, error) {
 // dirOf is the directory on the node that a drop-in takes the shim's binary from,
 // "" if it is none of ours.
 func dirOf(root, dropIn string) string {
-	config, err := readTOML(filepath.Join(root, dropIn))
+	config, err := readTOML(onNode(root, dropIn))
 	if err != nil {
 		return "" // somebody else's
 	}
@@ -110,7 +111,7 @@ func section(root, main string, config table) (table, error) {
 			if filepath.Base(path) == dropInName {
 				continue
 			}
-			c, err := readTOML(path)
+			c, err := readTOML(onNode(root, strings.TrimPrefix(path, root)))
 			if err != nil {
 				return nil, err
 			}

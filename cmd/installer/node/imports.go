@@ -74,11 +74,10 @@ func withImport(text, dropIn string) (string, error) {
 // rebase makes what somebody else has made of containerd's main configuration since
 // we wrote it, without our import, what it becomes when it is undone.
 func (o *Options) rebase(j *journal) error {
-	i := slices.IndexFunc(j.Entries, func(e *entry) bool { return e.Path == o.Containerd && !e.Dir })
-	if i < 0 {
+	e := j.file(o.Containerd)
+	if e == nil {
 		return nil
 	}
-	e := j.Entries[i]
 	now, err := os.ReadFile(j.at(o.Containerd))
 	if err != nil || digest(now) == e.After || bytes.Equal(now, e.Before) {
 		return nil // what cannot be read, undo tells

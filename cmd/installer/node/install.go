@@ -126,7 +126,10 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	}
 	pending := j.Pending
 	j.Pending = true // as long as the next two are under way
-	changed, err := j.write(path, text, 0o644)
+	// Both may hold what only root is to read, as a registry's password: on
+	// containerd 1.x the drop-in repeats what the main file says.
+	mode := j.modeBefore(o.Containerd)
+	changed, err := j.write(path, text, mode)
 	if err != nil {
 		return false, err
 	}
@@ -143,7 +146,7 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	if err != nil {
 		return changed, err
 	}
-	added, err := j.write(o.Containerd, []byte(imported), 0o644)
+	added, err := j.write(o.Containerd, []byte(imported), mode)
 	j.Pending = pending
 	if added {
 		o.logf("added the import to %s", o.Containerd)

@@ -15,6 +15,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	securejoin "github.com/cyphar/filepath-securejoin"
 )
 
 // A journal notes each change of a file system before it is made, so that all
@@ -56,7 +58,17 @@ func openJournal(root, path string) (*journal, error) {
 	return j, nil
 }
 
-func (j *journal) at(path string) string { return filepath.Join(j.root, path) }
+func (j *journal) at(path string) string { return onNode(j.root, path) }
+
+// onNode is where a path of the node is for this process. What it links to lies
+// on the node too, so that a link stays one.
+func onNode(root, path string) string {
+	at, err := securejoin.SecureJoin(root, path)
+	if err != nil {
+		return filepath.Join(root, path) // and whoever opens that gets the error
+	}
+	return at
+}
 
 func (j *journal) save() error {
 	b, err := json.Marshal(j)
@@ -111,14 +123,17 @@ func (j *journal) write(path string, content []byte, mode fs.FileMode) (changed 
 	case err != nil:
 		return false, fmt.Errorf("read what is there: %w", err)
 	case bytes.Equal(before, content):
-		return false, nil
+		if j.file(path) != nil { // ours; an earlier release may have had another mode for it
+			err = os.Chmod(j.at(path), mode)
+		}
+		return false, err
 	}
 	if err := j.mkdir(filepath.Dir(path)); err != nil {
 		return false, err
 	}
-	i := slices.IndexFunc(j.Entries, func(e *entry) bool { return e.Path == path && !e.Dir })
-	if i < 0 {
-		e := &entry{Path: path, Before: before}
+	e := j.file(path)
+	if e == nil {
+		e = &entry{Path: path, Before: before}
 		if fi, err := os.Stat(j.at(path)); err == nil {
 			e.Mode = fi.Mode().Perm()
 			if before == nil {
@@ -126,13 +141,33 @@ func (j *journal) write(path string, content []byte, mode fs.FileMode) (changed 
 			}
 		}
 		j.Entries = append(j.Entries, e)
-		i = len(j.Entries) - 1
 	}
-	j.Entries[i].After = digest(content)
+	e.After = digest(content)
 	if err := j.save(); err != nil {
 		return false, err
 	}
 	return true, replace(j.at(path), content, mode)
+}
+
+// file returns the entry of a file, nil if there is none.
+func (j *journal) file(path string) *entry {
+	i := slices.IndexFunc(j.Entries, func(e *entry) bool { return e.Path == path && !e.Dir })
+	if i < 0 {
+		return nil
+	}
+	return j.Entries[i]
+}
+
+// modeBefore is the mode that a file had before it was written, or has; one that
+// is not there is to be for root alone.
+func (j *journal) modeBefore(path string) fs.FileMode {
+	if e := j.file(path); e != nil && e.Before != nil {
+		return e.Mode
+	}
+	if fi, err := os.Stat(j.at(path)); err == nil {
+		return fi.Mode().Perm()
+	}
+	return 0o600
 }
 
 // undo makes every file what it was, but for those that are no longer what was
