@@ -68,7 +68,7 @@ func Install(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	fresh := len(j.Entries) == 0
+	fresh := !j.hasFiles()
 	restart, err := o.write(j)
 	restart = restart || j.Pending
 	j.Pending = restart
@@ -91,6 +91,9 @@ func Install(ctx context.Context, o Options) error {
 	_, undone := j.undo()
 	if restart {
 		undone = errors.Join(undone, o.Restart(context.WithoutCancel(ctx)))
+	}
+	if undone == nil {
+		undone = j.remove()
 	}
 	if undone != nil {
 		return fmt.Errorf("install: %w; and going back failed: %w", err, undone)

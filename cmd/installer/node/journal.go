@@ -171,9 +171,9 @@ func (j *journal) modeBefore(path string) fs.FileMode {
 }
 
 // undo makes every file what it was, but for those that are no longer what was
-// written, which it returns. The journal goes last, with directories that nobody
-// else uses; it stays if something could not be undone, so that undo can be
-// called again, as after an installer that died meanwhile.
+// written, which it returns. If something could not be undone, undo can be called
+// again, as after an installer that died meanwhile. The journal stays, for
+// Pending, until it is removed.
 func (j *journal) undo() (kept []string, err error) {
 	var errs []error
 	for _, e := range slices.Backward(j.Entries) {
@@ -199,15 +199,30 @@ func (j *journal) undo() (kept []string, err error) {
 	if err := errors.Join(errs...); err != nil {
 		return kept, err
 	}
+	if len(j.Entries) == 0 {
+		return kept, nil // nothing was ever written down
+	}
+	j.Entries = slices.DeleteFunc(j.Entries, func(e *entry) bool { return !e.Dir || !j.isIn(e.Path) })
+	return kept, j.save()
+}
+
+// hasFiles says whether there is anything to be undone.
+func (j *journal) hasFiles() bool {
+	return slices.ContainsFunc(j.Entries, func(e *entry) bool { return !e.Dir })
+}
+
+// remove removes a journal that has been undone, with directories that nobody
+// else uses.
+func (j *journal) remove() error {
 	if err := os.Remove(j.at(j.path)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return kept, err
+		return err
 	}
 	for _, e := range slices.Backward(j.Entries) {
 		if e.Dir && j.isIn(e.Path) {
-			_ = os.Remove(j.at(e.Path))
+			_ = os.Remove(j.at(e.Path)) // others' files keep it
 		}
 	}
-	return kept, nil
+	return nil
 }
 
 func digest(b []byte) string {

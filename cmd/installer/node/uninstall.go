@@ -13,7 +13,8 @@ import (
 // somebody has changed since stay, and are named in the error; of containerd's
 // main configuration our import goes, and their changes stay.
 func Uninstall(ctx context.Context, o Options) error {
-	j, err := o.installed()
+	undone := map[string]bool{}
+	j, err := o.installed(undone)
 	if err != nil {
 		return err
 	}
@@ -22,19 +23,42 @@ func Uninstall(ctx context.Context, o Options) error {
 			o.Dir, o.dropInPath())
 		return nil
 	}
+	// That a restart is owed is written down where the next uninstall looks, wherever
+	// the installations lie, and stays there until containerd serves again.
+	own, err := o.journal(o.Dir)
+	if err != nil {
+		return err
+	}
+	own.Pending = true
+	if err := own.settle(); err != nil {
+		return err
+	}
+	if err := own.save(); err != nil {
+		return err
+	}
 	var kept []string
 	for j != nil && err == nil {
+		if j.path == own.path {
+			j = own
+		}
 		if err := o.rebase(j); err != nil {
 			return fmt.Errorf("uninstall: %w", err)
 		}
 		var others []string
 		others, err = j.undo()
 		kept = append(kept, others...)
+		undone[j.path] = true
+		if err == nil && j != own {
+			err = j.remove()
+		}
 		if err == nil {
-			j, err = o.installed()
+			j, err = o.installed(undone)
 		}
 	}
 	err = errors.Join(err, o.Restart(ctx))
+	if err == nil {
+		err = own.remove()
+	}
 	if len(kept) > 0 {
 		err = errors.Join(err, fmt.Errorf("uninstall: these were changed by somebody else and are still there: %q", kept))
 	}
@@ -44,7 +68,7 @@ func Uninstall(ctx context.Context, o Options) error {
 // installed returns the journal of what is to be undone next, nil if there is
 // none: first of the installation that containerd uses, wherever that lies; it
 // may have been made over another one.
-func (o *Options) installed() (*journal, error) {
+func (o *Options) installed(undone map[string]bool) (*journal, error) {
 	for _, dir := range []string{dirOf(o.Root, o.dropInPath()), o.Dir} {
 		if dir == "" {
 			continue
@@ -53,7 +77,7 @@ func (o *Options) installed() (*journal, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(j.Entries) > 0 {
+		if len(j.Entries) > 0 && !undone[j.path] {
 			if dir != o.Dir {
 				o.logf("the installation is in %s", dir)
 			}
