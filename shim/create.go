@@ -156,7 +156,12 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 
 	pid := os.Getpid()
 	if c.skipped = sb.restoring() && !first && sb.origin.isCompleted(c); !c.skipped {
-		undo.add("delete container", func(ctx context.Context) error { return sb.runsc.Delete(ctx, c.id) })
+		undo.add("delete container", func(ctx context.Context) error {
+			if first {
+				sb.killOrphans(ctx)
+			}
+			return sb.runsc.Delete(ctx, c.id)
+		})
 		if pid, err = sb.createContainer(ctx, c); err != nil {
 			return nil, err
 		}

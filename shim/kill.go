@@ -150,7 +150,7 @@ func (s *sandbox) deliver(ctx context.Context, c *container, r *taskapi.KillRequ
 func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error {
 	defer sb.overrule(c)()
 	// A frozen kernel serves no signals, but its process dies like any other.
-	if err := s.killSandbox(sb, c); err != nil {
+	if err := s.killSandbox(ctx, sb, c); err != nil {
 		return err
 	}
 	verbCtx, end, err := sb.take(ctx)
@@ -162,7 +162,7 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 		return sb.control.SignalAll(verbCtx, c.id, syscall.SIGKILL)
 	}
 	// A resume that could not be interrupted any more has made another process.
-	if err := s.killSandbox(sb, c); err != nil {
+	if err := s.killSandbox(ctx, sb, c); err != nil {
 		return err
 	}
 	if c.isRoot(sb) {
@@ -182,13 +182,30 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 }
 
 // killSandbox kills the sandbox's process, if there is one and c is its root.
-func (s *Service) killSandbox(sb *sandbox, c *container) error {
+func (s *Service) killSandbox(ctx context.Context, sb *sandbox, c *container) error {
+	if !c.isRoot(sb) {
+		return nil
+	}
 	l := sb.currentLife()
-	if l == nil || !c.isRoot(sb) {
+	if l == nil {
+		sb.killOrphans(ctx) // it may be in the making
 		return nil
 	}
 	if err := s.processes.Kill(l.pid); err != nil {
 		return fmt.Errorf("kill sandbox %s: %w", sb.id, err)
 	}
 	return nil
+}
+
+// orphanLimit bounds the wait for processes that were killed.
+const orphanLimit = time.Second
+
+// killOrphans kills what a runsc that did not come to its end has made of the
+// sandbox, and what waits for something that will not come.
+func (s *sandbox) killOrphans(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, orphanLimit)
+	defer cancel()
+	if err := s.runsc.KillOrphans(ctx); err != nil {
+		log.G(ctx).WithError(err).Warn("kill what is left of a sandbox")
+	}
 }

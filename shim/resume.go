@@ -83,6 +83,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 		if err != nil {
 			// What a failed resume has made.
 			sb.endLife()
+			sb.killOrphans(context.WithoutCancel(ctx))
 			sb.removeContainers(context.WithoutCancel(ctx), live)
 			err = errors.Join(err, sb.syncVolumes()) // what it has written to them stays
 			sb.refuseConnections(ctx)

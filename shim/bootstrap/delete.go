@@ -4,14 +4,11 @@
 package bootstrap
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
@@ -50,38 +47,19 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 		// Without a record the shim had touched nothing.
 		return status, err
 	}
-	killSandbox(ctx, bundle, r)
 	driver := &runsc.Runsc{Binary: r.Runsc, Root: r.Root, Flags: r.Flags, Log: filepath.Join(bundle, "delete.log"), Starter: reap.Starter{}}
+	if r.Scratch != "" { // the root container's
+		// On a busy machine runsc may not come to that in the time that there is, and of a
+		// sandbox in the making it does not know.
+		if err := driver.KillOrphans(ctx); err != nil {
+			log.G(ctx).WithError(err).Warn("kill the sandbox of a dead shim")
+		}
+	}
 	if err := driver.Delete(ctx, id); err != nil {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
 	// One thing that cannot be done is no reason to leave the others.
 	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r), cgroup.Remove(ctx, r.Cgroup))
-}
-
-// killSandbox ends the sandbox's process, whose id runsc left in the root
-// container's bundle. On a busy machine runsc may not come to that in the time
-// that there is, and nobody would find the process again.
-func killSandbox(ctx context.Context, bundle string, r *record.Record) {
-	if r.Scratch == "" {
-		return // not the root container's
-	}
-	b, err := os.ReadFile(filepath.Join(bundle, runsc.PidFile))
-	if err != nil {
-		return
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil || pid <= 1 {
-		return
-	}
-	// The number may be another process's by now.
-	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	if err != nil || !bytes.Contains(args, []byte("--root="+r.Root)) {
-		return
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		log.G(ctx).WithError(err).Warn("kill the sandbox of a dead shim")
-	}
 }
 
 // removeSocket removes the dead shim's socket. Another shim may have taken its
