@@ -63,7 +63,8 @@ func with(action func(context.Context, node.Options) error) cli.ActionFunc {
 		root := c.String("root")
 		o := node.Options{
 			Root: root, Source: c.String("source"), Dir: c.String("dir"), DropIn: c.String("drop-in"), Containerd: c.String("containerd-config"), Log: c.App.Writer,
-			Restart: node.RestartBy(strings.Fields(c.String("restart")), root != "/", filepath.Join(root, c.String("containerd-socket"))),
+			Restart: node.RestartBy(strings.Fields(c.String("restart")), root != "/"),
+			CRI:     node.CRIAt(filepath.Join(root, c.String("containerd-socket"))),
 		}
 		if path := c.String("config"); path != "" {
 			config, err := os.ReadFile(path)

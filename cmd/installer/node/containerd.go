@@ -37,7 +37,7 @@ func dropIn(root, main string, shim string) ([]byte, error) {
 	}
 	version := versionOf(config)
 	runtime := table{
-		"runtime_type": "io.containerd.ateom.v1", "runtime_path": shim, "pod_annotations": []string{"ateom.dev/*"},
+		"runtime_type": runtimeType, "runtime_path": shim, "pod_annotations": []string{"ateom.dev/*"},
 	}
 	plugin := table{}
 	name := criPlugin3

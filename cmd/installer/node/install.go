@@ -39,8 +39,11 @@ type Options struct {
 	Containerd string
 	// DropIn is where our addition to it goes; empty is conf.d/ beside it.
 	DropIn string
-	// Restart restarts containerd and returns when it serves again.
+	// Restart restarts containerd.
 	Restart func(context.Context) error
+	// CRI returns the runtimes that containerd's CRI plugin has, by their handlers,
+	// when it serves.
+	CRI func(context.Context) (map[string]Runtime, error)
 	// Log gets a line for each thing that is done.
 	Log io.Writer
 }
@@ -62,7 +65,8 @@ func (o *Options) dropInPath() string {
 
 // Install makes the node one that runs the runtime; what is there already in
 // that form is left alone. If containerd does not come up with its new
-// configuration, everything is as before when Install returns.
+// configuration, or does not know the runtime then, everything is as before when
+// Install returns.
 func Install(ctx context.Context, o Options) error {
 	j, err := o.journal(o.Dir)
 	if err != nil {
@@ -77,10 +81,14 @@ func Install(ctx context.Context, o Options) error {
 	}
 	if err == nil && restart {
 		o.logf("restarting containerd: its configuration has changed")
-		if err = o.Restart(ctx); err == nil {
-			j.Pending = false
-			err = j.save()
-		}
+		err = o.restart(ctx)
+	}
+	if err == nil {
+		err = o.wantRuntime(ctx, filepath.Join(o.Dir, "bin", shimName))
+	}
+	if err == nil && restart {
+		j.Pending = false
+		err = j.save()
 	}
 	if err == nil {
 		return nil
@@ -90,7 +98,7 @@ func Install(ctx context.Context, o Options) error {
 	}
 	_, undone := j.undo()
 	if restart {
-		undone = errors.Join(undone, o.Restart(context.WithoutCancel(ctx)))
+		undone = errors.Join(undone, o.restart(context.WithoutCancel(ctx)))
 	}
 	if undone == nil {
 		undone = j.remove()

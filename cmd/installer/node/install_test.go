@@ -69,8 +69,16 @@ func newNode(t *testing.T, containerd string) (o Options, restarts *int) {
 	restarts = new(int)
 	return Options{
 		Root: root, Source: source, Dir: DefaultDir, Config: []byte("default-store = \"s\"\n"), Containerd: "/etc/containerd/config.toml",
-		Restart: func(context.Context) error { *restarts++; return nil }, Log: &bytes.Buffer{},
+		Restart: func(context.Context) error { *restarts++; return nil }, CRI: criOf(root), Log: &bytes.Buffer{},
 	}, restarts
+}
+
+// criOf is a CRI plugin that has what the drop-in says.
+func criOf(root string) func(context.Context) (map[string]Runtime, error) {
+	return func(context.Context) (map[string]Runtime, error) {
+		dir := dirOf(root, "/etc/containerd/conf.d/ateom.toml")
+		return map[string]Runtime{handler: {runtimeType, filepath.Join(dir, "bin", shimName)}}, nil
+	}
 }
 
 const config2 = `version = 2

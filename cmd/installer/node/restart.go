@@ -5,43 +5,21 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// serveLimit is how long containerd may take to serve again; pullLimit of a busy
-// node's start, with many containers to look at, is seconds.
-const serveLimit = 90 * time.Second
-
 // RestartBy returns a function for Options.Restart: it runs a command in the
-// mount namespace of the node's first process, if that is to be entered, and waits
-// until containerd's socket (a path as this process sees it) is served.
-func RestartBy(command []string, enter bool, socket string) func(context.Context) error {
+// mount namespace of the node's first process, if that is to be entered.
+func RestartBy(command []string, enter bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, serveLimit)
 		defer cancel()
-		if err := run(ctx, command, enter); err != nil {
-			return fmt.Errorf("restart containerd: %w", err)
-		}
-		var d net.Dialer
-		for {
-			conn, err := d.DialContext(ctx, "unix", socket)
-			if err == nil {
-				return conn.Close()
-			}
-			select {
-			case <-time.After(50 * time.Millisecond):
-			case <-ctx.Done():
-				return fmt.Errorf("wait for containerd at %s: %w", socket, errors.Join(ctx.Err(), err))
-			}
-		}
+		return run(ctx, command, enter)
 	}
 }
 

@@ -55,7 +55,7 @@ func Uninstall(ctx context.Context, o Options) error {
 			j, err = o.installed(undone)
 		}
 	}
-	err = errors.Join(err, o.Restart(ctx))
+	err = errors.Join(err, o.restart(ctx))
 	if err == nil {
 		err = own.remove()
 	}

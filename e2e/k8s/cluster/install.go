@@ -40,26 +40,16 @@ exit $code
 type restarter struct {
 	stop, ended chan struct{}
 	count       atomic.Int32
-	poison      atomic.Pointer[string]
 }
 
 // Restarts is how often systemctl was asked to restart containerd.
 func (m *Machine) Restarts() int { return int(m.restarter.count.Load()) }
-
-// Poison makes the node's containerd one that does not start while a file is
-// there; "" heals it.
-func (m *Machine) Poison(path string) { m.restarter.poison.Store(&path) }
 
 // restart restarts containerd.
 func (m *Machine) restart() error {
 	m.restarter.count.Add(1)
 	if err := m.Node.Stop(syscall.SIGTERM); err != nil {
 		return err
-	}
-	if path := m.restarter.poison.Load(); path != nil && *path != "" {
-		if _, err := os.Stat(*path); err == nil {
-			return fmt.Errorf("containerd does not start with %s", *path)
-		}
 	}
 	return m.Node.Boot()
 }

@@ -23,7 +23,6 @@ import (
 const (
 	agentLabel       = "app.kubernetes.io/name=ateom-node"
 	containerdConfig = "/etc/containerd/config.toml"
-	dropIn           = "/etc/containerd/conf.d/ateom.toml"
 )
 
 // The manifests of deploy/ put the runtime on a node that has nothing of it,
@@ -41,10 +40,10 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 	k.Node.Ctr(t, "images", "import", filepath.Join(top, "dist", "ateom-node.tar"))
 	before := nodeFiles(t)
 
-	wantFailedInstalls(t, k, before)
+	mend := wantFailedInstalls(t, k)
 	restarts := 0
 	withoutAgent(t, k, func() {
-		k.Poison("")
+		mend()
 		restarts = k.Restarts()
 	})
 	wantRestarts := func(after string, want int) {
@@ -82,11 +81,11 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 
 // wantFailedInstalls applies the manifests to a node that cannot take them: one
 // whose configuration of containerd is not to be read, then one whose containerd
-// does not come up, as it still does afterwards. The manifests stay applied.
-func wantFailedInstalls(t *testing.T, k *cluster.Cluster, before map[string]string) {
+// does not come up, as it still does afterwards. The manifests stay applied; mend
+// takes away what is in the way.
+func wantFailedInstalls(t *testing.T, k *cluster.Cluster) (mend func()) {
 	t.Helper()
-	const mistake = "\n[plugins\n"
-	edit(t, containerdConfig, func(text string) string { return text + mistake })
+	edit(t, containerdConfig, func(text string) string { return text + noTOML })
 	broken := nodeFiles(t)
 	base := deployed(t, "base")
 	k.Kubectl(t, "apply", "-k", base)
@@ -94,13 +93,15 @@ func wantFailedInstalls(t *testing.T, k *cluster.Cluster, before map[string]stri
 	wantFailedInstall(t, k, "read containerd's configuration /host"+containerdConfig, broken)
 
 	withoutAgent(t, k, func() {
-		k.Poison(dropIn)
-		edit(t, containerdConfig, func(text string) string { return strings.TrimSuffix(text, mistake) })
+		mend = putBesideOurs(t, noTOML)
+		edit(t, containerdConfig, func(text string) string { return strings.TrimSuffix(text, noTOML) })
+		broken = nodeFiles(t)
 	})
-	wantFailedInstall(t, k, "restart containerd", before)
+	wantFailedInstall(t, k, "restart containerd", broken)
 	if k.Restarts() < 2 {
 		t.Error("containerd was not restarted with its old configuration")
 	}
+	return mend
 }
 
 // withoutAgent changes the node while no pod of the DaemonSet is on it.
