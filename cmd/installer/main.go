@@ -43,7 +43,7 @@ func newApp() *cli.App {
 			&cli.StringFlag{Name: "root", Value: "/", Usage: "where the node's file system is"},
 			&cli.StringFlag{Name: "source", Value: "/opt/ateom/bin", Usage: "the `DIRECTORY` of programs to install"},
 			&cli.StringFlag{Name: "dir", Value: node.DefaultDir, Usage: "the `DIRECTORY` on the node that gets them"},
-			&cli.StringFlag{Name: "config", Usage: "a `FILE` to be the node's configuration of ateom, if it exists"},
+			&cli.StringFlag{Name: "config", Usage: "a `DIRECTORY` of files for " + node.ConfigDir + ", if it exists: config.toml, and keys that it names"},
 			&cli.StringFlag{Name: "containerd-config", Value: "/etc/containerd/config.toml", Usage: "containerd's main configuration on the node"},
 			&cli.StringFlag{Name: "drop-in", Usage: "the `FILE` to add to it (default: conf.d/ateom.toml beside it)"},
 			&cli.StringFlag{Name: "containerd-socket", Value: "/run/containerd/containerd.sock", Usage: "containerd's socket on the node"},
@@ -66,13 +66,39 @@ func with(action func(context.Context, node.Options) error) cli.ActionFunc {
 			Restart: node.RestartBy(strings.Fields(c.String("restart")), root != "/"),
 			CRI:     node.CRIAt(filepath.Join(root, c.String("containerd-socket"))),
 		}
-		if path := c.String("config"); path != "" {
-			config, err := os.ReadFile(path)
-			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if dir := c.String("config"); dir != "" {
+			var err error
+			if o.Config, err = filesIn(dir); err != nil {
 				return fmt.Errorf("read configuration: %w", err)
 			}
-			o.Config = config
 		}
 		return action(c.Context, o)
 	}
+}
+
+// filesIn returns the files of a directory by name, as a Secret is mounted: by
+// links to what lies below a name with two dots.
+func filesIn(dir string) (map[string][]byte, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	files := map[string][]byte{}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), "..") {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		fi, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !fi.Mode().IsRegular() {
+			continue
+		}
+		if files[e.Name()], err = os.ReadFile(path); err != nil {
+			return nil, err
+		}
+	}
+	return files, nil
 }

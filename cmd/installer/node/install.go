@@ -9,16 +9,18 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Places on the node, below Root.
 const (
 	// DefaultDir holds the programs and the journal.
 	DefaultDir = "/opt/ateom"
-	// ConfigPath is ateom's own configuration.
-	ConfigPath = "/etc/ateom/config.toml"
+	// ConfigDir holds ateom's own configuration, and the keys that it names.
+	ConfigDir = "/etc/ateom"
 
 	journalName = "journal.json"
 	dropInName  = "ateom.toml"
@@ -33,8 +35,8 @@ type Options struct {
 	Source string
 	// Dir on the node holds the programs and the journal.
 	Dir string
-	// Config is the content of ateom's configuration; nil leaves what is there.
-	Config []byte
+	// Config are files of ConfigDir by name; others that are there are left alone.
+	Config map[string][]byte
 	// Containerd is the path of containerd's main configuration on the node.
 	Containerd string
 	// DropIn is where our addition to it goes; empty is conf.d/ beside it.
@@ -121,13 +123,17 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	if err := o.copyPrograms(j, bin); err != nil {
 		return false, err
 	}
-	if o.Config != nil {
-		changed, err := j.write(ConfigPath, o.Config, 0o600)
+	if err := j.mkdir(ConfigDir); err != nil {
+		return false, err
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.Config)) {
+		path := filepath.Join(ConfigDir, name)
+		changed, err := j.write(path, o.Config[name], 0o600)
 		if err != nil {
 			return false, err
 		}
 		if changed {
-			o.logf("wrote %s", ConfigPath)
+			o.logf("wrote %s", path)
 		}
 	}
 	path := o.dropInPath()

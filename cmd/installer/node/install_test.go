@@ -68,7 +68,7 @@ func newNode(t *testing.T, containerd string) (o Options, restarts *int) {
 	write(t, filepath.Join(source, "gvisor-bin/checkpointgofer"), "gofer 1")
 	restarts = new(int)
 	return Options{
-		Root: root, Source: source, Dir: DefaultDir, Config: []byte("default-store = \"s\"\n"), Containerd: "/etc/containerd/config.toml",
+		Root: root, Source: source, Dir: DefaultDir, Config: map[string][]byte{"config.toml": []byte("default-store = \"s\"\n"), "store.key": []byte("key")}, Containerd: "/etc/containerd/config.toml",
 		Restart: func(context.Context) error { *restarts++; return nil }, CRI: criOf(root), Log: &bytes.Buffer{},
 	}, restarts
 }
@@ -112,13 +112,15 @@ func TestUninstallLeavesTheNodeAsItWas(t *testing.T) {
 				t.Errorf("containerd was restarted %d times by the first install", *restarts)
 			}
 			installed := tree(t, o.Root)
-			for _, path := range []string{"opt/ateom/bin/containerd-shim-ateom-v1", "opt/ateom/bin/gvisor-bin/checkpointgofer", "etc/ateom/config.toml"} {
+			for _, path := range []string{"opt/ateom/bin/containerd-shim-ateom-v1", "opt/ateom/bin/gvisor-bin/checkpointgofer", "etc/ateom/config.toml", "etc/ateom/store.key"} {
 				if installed[path] == "" {
 					t.Errorf("%s is not there", path)
 				}
 			}
-			if mode := installed["etc/ateom/config.toml"]; !strings.HasPrefix(mode, "-rw-------") {
-				t.Errorf("the configuration, which may hold credentials, has mode %.10s", mode)
+			for _, path := range []string{"etc/ateom/config.toml", "etc/ateom/store.key"} {
+				if mode := installed[path]; !strings.HasPrefix(mode, "-rw-------") {
+					t.Errorf("%s, which may hold credentials, has mode %.10s", path, mode)
+				}
 			}
 			// Again, and with other programs: containerd need not know.
 			write(t, filepath.Join(o.Source, "containerd-shim-ateom-v1"), "shim 2")

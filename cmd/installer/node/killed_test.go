@@ -38,7 +38,7 @@ func TestAnInstallerThatIsKilledLeavesNothingThatUninstallDoesNotKnow(t *testing
 				t.Fatal(err)
 			}
 			// What cannot be undone stands for the death before its turn.
-			path := filepath.Join(o.Root, ConfigPath)
+			path := filepath.Join(o.Root, ConfigDir, "config.toml")
 			aside := filepath.Join(t.TempDir(), "aside")
 			if err := errors.Join(os.Rename(path, aside), os.Mkdir(path, 0o755)); err != nil {
 				t.Fatal(err)

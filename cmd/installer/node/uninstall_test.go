@@ -17,9 +17,9 @@ func TestUninstallKeepsWhatSomebodyElseHasChanged(t *testing.T) {
 	if err := Install(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
-	write(t, filepath.Join(o.Root, ConfigPath), "mine now")
+	write(t, filepath.Join(o.Root, ConfigDir, "config.toml"), "mine now")
 	write(t, filepath.Join(o.Root, "opt/ateom/bin/notes"), "mine too")
-	if err := Uninstall(t.Context(), o); err == nil || !strings.Contains(err.Error(), ConfigPath) {
+	if err := Uninstall(t.Context(), o); err == nil || !strings.Contains(err.Error(), ConfigDir+"/config.toml") {
 		t.Errorf("Uninstall = %v", err)
 	}
 	after := tree(t, o.Root)

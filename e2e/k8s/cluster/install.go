@@ -5,6 +5,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -98,8 +99,11 @@ func (m *Machine) Install() error {
 	if err != nil {
 		return err
 	}
-	config := filepath.Join(m.dir, "ateom.toml")
-	if err := m.Node.Config.Write(config); err != nil {
+	config := filepath.Join(m.dir, "ateom")
+	if err := os.MkdirAll(config, 0o700); err != nil {
+		return err
+	}
+	if err := m.Node.Config.Write(filepath.Join(config, "config.toml")); err != nil {
 		return err
 	}
 	path, err := harness.Program("installer")
@@ -135,7 +139,10 @@ func (m *Machine) programs() (string, error) {
 		case e.IsDir():
 			return os.MkdirAll(filepath.Join(dir, rel), 0o700)
 		default:
-			return os.Symlink(path, filepath.Join(dir, rel))
+			if err := os.Symlink(path, filepath.Join(dir, rel)); !errors.Is(err, fs.ErrExist) { // as an earlier install has left it
+				return err
+			}
+			return nil
 		}
 	})
 }

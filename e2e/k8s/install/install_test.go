@@ -5,15 +5,16 @@ package install
 
 import (
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"filippo.io/age"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/ateom/ateom/e2e/harness"
@@ -55,10 +56,14 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 	awaitAgent(t, k)
 	wantRestarts("the install", 1)
 
-	setConfig(t, k)
+	want := setConfig(t, k)
+	k.Kubectl(t, "apply", "-k", deployed(t, "base")) // as for an upgrade
 	k.Kubectl(t, "rollout", "restart", "-n", agentNamespace, "daemonset/ateom-node")
 	awaitAgent(t, k)
 	wantRestarts("an install that changed nothing of containerd's", 1)
+	if diff := cmp.Diff(want, filesIn(t, "/etc/ateom")); diff != "" {
+		t.Errorf("the node's configuration (-secret +node):\n%s", diff)
+	}
 
 	w := runWorkloads(t, k)
 	operate(t, k, w)
@@ -139,18 +144,42 @@ func awaitAgent(t *testing.T, k *cluster.Cluster) {
 	k.Await(t, "rollout", "status", "-n", agentNamespace, "daemonset/ateom-node")
 }
 
-// setConfig does what an administrator does who edits the Secret.
-func setConfig(t *testing.T, k *cluster.Cluster) {
+// setConfig makes the Secret as an administrator does, with a store whose key is a
+// file, and returns what the node is to have.
+func setConfig(t *testing.T, k *cluster.Cluster) (files map[string]string) {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), "config.toml")
-	if err := k.Node.Config.Write(path); err != nil {
-		t.Fatal(err)
-	}
-	patch, err := json.Marshal(map[string]any{"stringData": map[string]string{"config.toml": harness.ReadFile(t, path)}})
+	dir := t.TempDir()
+	id, err := age.GenerateX25519Identity()
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.Kubectl(t, "patch", "secret", "ateom-config", "-n", agentNamespace, "--patch", string(patch))
+	c := k.Node.Config
+	c.Stores = maps.Clone(c.Stores)
+	for name, store := range c.Stores {
+		store.KeyFile = "/etc/ateom/store.key"
+		c.Stores[name] = store
+	}
+	if err := errors.Join(c.Write(filepath.Join(dir, "config.toml")), os.WriteFile(filepath.Join(dir, "store.key"), []byte(id.String()), 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	k.Kubectl(t, "create", "secret", "generic", "ateom-config", "-n", agentNamespace, "--from-file="+dir)
+	return filesIn(t, dir)
+}
+
+// filesIn are the files of a directory with their modes.
+func filesIn(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if files[e.Name()], err = describe(filepath.Join(dir, e.Name()), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return files
 }
 
 // edit changes a file of the node in place.

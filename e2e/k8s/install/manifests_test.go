@@ -69,7 +69,10 @@ func TestTheChartMakesTheSameObjects(t *testing.T) {
 	for _, c := range want["DaemonSet ateom-system/ateom-node"].containers() {
 		c["image"] = image
 	}
-	want["Secret ateom-system/ateom-config"]["stringData"] = map[string]any{"config.toml": config}
+	want["Secret ateom-system/ateom-config"] = object{
+		"apiVersion": "v1", "kind": "Secret", "metadata": map[string]any{"name": "ateom-config", "namespace": agentNamespace},
+		"stringData": map[string]any{"config.toml": config},
+	}
 	if diff := cmp.Diff(want, objects(t, helm(t, "template", "ateom", chart, "--namespace", agentNamespace, "--values", values))); diff != "" {
 		t.Errorf("the chart's objects with values of an administrator (-want +got):\n%s", diff)
 	}
