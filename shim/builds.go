@@ -6,6 +6,7 @@ package shim
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
@@ -48,7 +49,8 @@ func (s *sandbox) useBuild(ctx context.Context, want runsc.Identity) error {
 }
 
 // findBuild returns the path of a build: the sandbox's own runsc, the node's
-// default, or one of runsc-builds. The configuration is read anew before the
+// default, one of runsc-builds, or one that the installer has kept. The configuration
+// is read anew before the
 // search is given up: who has just upgraded a node puts there what it had.
 func (s *sandbox) findBuild(ctx context.Context, want runsc.Identity) (path string, err error) {
 	own, err := s.identify(ctx, s.runsc.Binary)
@@ -86,11 +88,22 @@ func (s *sandbox) searchBuilds(ctx context.Context, cfg *config.Config, want run
 		return b.Path, nil
 	}
 	if path, err := cfg.RunscPath(); err == nil {
-		if is, err := s.identify(ctx, path); err == nil && is.SHA256 == want.SHA256 {
-			return path, nil
+		for _, path := range []string{path, keptBuild(path, want.SHA256)} {
+			if is, err := s.identify(ctx, path); err == nil && is.SHA256 == want.SHA256 {
+				return path, nil
+			}
 		}
 	}
 	return "", nil
+}
+
+// keptBuild is where the installer puts a build before it replaces it at a path,
+// DIR/bin/runsc (cmd/installer/node/programs.go).
+func keptBuild(path, sum string) string {
+	if b, err := hex.DecodeString(sum); err != nil || len(b) != sha256.Size {
+		return path // no name of a file: what a snapshot says may be anything
+	}
+	return filepath.Join(filepath.Dir(filepath.Dir(path)), "builds", sum, "runsc")
 }
 
 // A BuildError is a build of runsc that is wanted and that the node does not have.

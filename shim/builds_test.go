@@ -52,7 +52,27 @@ func TestBuildsAreFoundByTheirChecksum(t *testing.T) {
 	if _, err := b.sb.findBuild(t.Context(), goneID); !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), old+" has sha256 "+oldID.SHA256) {
 		t.Errorf("findBuild of a build whose file is another = %v", err)
 	}
-	cfg.RunscBuilds = nil
+	// What the installer has replaced at the node's place is beside it.
+	kept := filepath.Join(dir, "builds", laterID.SHA256, "runsc")
+	if err := errors.Join(os.Mkdir(filepath.Join(dir, "bin"), 0o700), os.MkdirAll(filepath.Dir(kept), 0o700), os.Rename(later, kept)); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Runsc, cfg.RunscBuilds = filepath.Join(dir, "bin", "runsc"), nil
+	b.newBuild(t, cfg.Runsc, "4")
+	if got, err := b.sb.findBuild(t.Context(), laterID); err != nil || got != kept {
+		t.Errorf("findBuild of what the installer has kept = %s, %v, want %s", got, err, kept)
+	}
+	// A manifest may come from anybody: nothing is run that it leads to.
+	ran := filepath.Join(dir, "ran")
+	if err := os.WriteFile(filepath.Join(dir, "runsc"), []byte("#!/bin/sh\ntouch "+ran+"\necho 'runsc version 5'\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := b.sb.findBuild(t.Context(), runsc.Identity{Version: "5", SHA256: ".."}); err == nil {
+		t.Errorf("findBuild of \"..\" = %s", got)
+	}
+	if _, err := os.Stat(ran); err == nil {
+		t.Error("a checksum that is none has led to a program")
+	}
 	_, err = b.sb.findBuild(t.Context(), goneID)
 	var missing *BuildError
 	if !errors.As(err, &missing) || !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "runsc 3 (sha256 "+goneID.SHA256+")") {

@@ -120,6 +120,9 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 	if err := j.mkdir(bin); err != nil {
 		return false, err
 	}
+	if err := o.keepBuild(j, bin); err != nil {
+		return false, err
+	}
 	if err := o.copyPrograms(j, bin); err != nil {
 		return false, err
 	}
@@ -169,30 +172,4 @@ func (o *Options) write(j *journal) (restart bool, err error) {
 		o.logf("added the import to %s", o.Containerd)
 	}
 	return changed || added, err
-}
-
-// copyPrograms copies a tree of programs; what a link points to is copied.
-func (o *Options) copyPrograms(j *journal, to string) error {
-	return filepath.WalkDir(o.Source, func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
-			return fmt.Errorf("copy programs: %w", err)
-		}
-		fi, err := os.Stat(path)
-		if err != nil || !fi.Mode().IsRegular() {
-			return err
-		}
-		rel, err := filepath.Rel(o.Source, path)
-		if err != nil {
-			return err
-		}
-		content, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		changed, err := j.write(filepath.Join(to, rel), content, 0o755)
-		if changed && err == nil {
-			o.logf("wrote %s", filepath.Join(to, rel))
-		}
-		return err
-	})
 }

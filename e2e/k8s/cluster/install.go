@@ -5,7 +5,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -95,10 +94,6 @@ func (m *Machine) serveRestarts() error {
 
 // Install puts the runtime on the machine, by the installer.
 func (m *Machine) Install() error {
-	source, err := m.programs()
-	if err != nil {
-		return err
-	}
 	config := filepath.Join(m.dir, "ateom")
 	if err := os.MkdirAll(config, 0o700); err != nil {
 		return err
@@ -106,27 +101,42 @@ func (m *Machine) Install() error {
 	if err := m.Node.Config.Write(filepath.Join(config, "config.toml")); err != nil {
 		return err
 	}
+	return m.install(nil, "--config="+config)
+}
+
+// Upgrade installs another build of some programs, by their paths in the image of
+// the node's pod, and leaves the node's configuration as it is.
+func (m *Machine) Upgrade(builds map[string]string) error { return m.install(builds) }
+
+func (m *Machine) install(builds map[string]string, flags ...string) error {
+	source, err := os.MkdirTemp(m.dir, "programs")
+	if err != nil {
+		return err
+	}
+	if err := linkPrograms(source, builds); err != nil {
+		return fmt.Errorf("gather programs: %w", err)
+	}
 	path, err := harness.Program("installer")
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), harness.Limit)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, path, "--restart="+systemctl+" restart containerd", "--source="+source, "--config="+config, "install").CombinedOutput()
+	args := append(flags, "--restart="+systemctl+" restart containerd", "--source="+source, "install")
+	out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 	if err != nil {
 		return fmt.Errorf("install the runtime: %w\n%s", err, out)
 	}
 	return nil
 }
 
-// programs is a directory of links to what the image of the node's pod holds.
-func (m *Machine) programs() (string, error) {
+// linkPrograms makes a directory of links to what the image of the node's pod holds.
+func linkPrograms(dir string, builds map[string]string) error {
 	bin, err := harness.BinDir()
 	if err != nil {
-		return "", err
+		return err
 	}
-	dir := filepath.Join(m.dir, "programs")
-	return dir, filepath.WalkDir(bin, func(path string, e fs.DirEntry, err error) error {
+	return filepath.WalkDir(bin, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -138,11 +148,12 @@ func (m *Machine) programs() (string, error) {
 			return filepath.SkipDir
 		case e.IsDir():
 			return os.MkdirAll(filepath.Join(dir, rel), 0o700)
-		default:
-			if err := os.Symlink(path, filepath.Join(dir, rel)); !errors.Is(err, fs.ErrExist) { // as an earlier install has left it
+		}
+		if name, ok := builds[rel]; ok {
+			if path, err = harness.Program(name); err != nil {
 				return err
 			}
-			return nil
 		}
+		return os.Symlink(path, filepath.Join(dir, rel))
 	})
 }

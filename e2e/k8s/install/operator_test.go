@@ -51,8 +51,16 @@ func operate(t *testing.T, k *cluster.Cluster, servers map[string]*server) {
 	do("paused "+s.name, "pause", "-n", teamA, s.name)
 	do(s.name+" is paused", "status", "-n", teamA, s.name)
 	k.Kubectl(t, "rollout", "status", "-n", teamA, "deployment/web", "--timeout=1s") // it is as available as before
+	// Another build of runsc takes the place of the one that runs and sleeps.
+	if err := k.Upgrade(map[string]string{"runsc": "runsc-other", "gvisor-bin/gvisor_sentry": "gvisor_sentry-other"}); err != nil {
+		t.Fatal(err)
+	}
 	do("resumed "+s.name, "resume", "-n", teamA, s.name)
 	s.wantMemory(t)
+	awake := servers[teamAB]
+	do("paused "+awake.name, "pause", "-n", teamAB, awake.name)
+	do("resumed "+awake.name, "resume", "-n", teamAB, awake.name)
+	awake.wantMemory(t)
 
 	if list := do(s.full, "snapshots", "-n", teamA); !strings.Contains(list, data) || strings.Contains(list, servers[teamAB].full) {
 		t.Errorf("the snapshots of %s:\n%s", teamA, list)
