@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 	"time"
 
@@ -50,26 +51,44 @@ func open(t *testing.T) (s *Standin, dial func(ctx context.Context, network, add
 
 type dialFunc = func(ctx context.Context, network, address string) (net.Conn, error)
 
+// silent opens connections that say nothing, as clients do that wait for the
+// server to speak.
+func silent(t *testing.T, dial dialFunc, address string, count int) {
+	t.Helper()
+	for range count {
+		conn, err := dial(t.Context(), "tcp", address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+}
+
 func get(t *testing.T, dial dialFunc, url, agent string) (int, string) {
 	t.Helper()
-	r, err := http.NewRequest(http.MethodGet, url, nil)
+	code, body, err := ask(dial, url, agent, time.Second) // a probe's by default
 	if err != nil {
 		t.Fatal(err)
 	}
+	return code, body
+}
+
+func ask(dial dialFunc, url, agent string, limit time.Duration) (code int, body string, err error) {
+	r, err := http.NewRequest(http.MethodGet, url, nil)
+	if err != nil {
+		return 0, "", err
+	}
 	r.Header.Set("User-Agent", agent)
-	c := http.Client{Transport: &http.Transport{
+	c := http.Client{Timeout: limit, Transport: &http.Transport{
 		DialContext: dial, DisableKeepAlives: true, TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, // as kubelet does
 	}}
 	resp, err := c.Do(r)
 	if err != nil {
-		t.Fatal(err)
+		return 0, "", err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(resp.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return resp.StatusCode, string(body)
+	b, err := io.ReadAll(resp.Body)
+	return resp.StatusCode, string(b), err
 }
 
 func TestOnlyProbesAreToldThatAllIsWell(t *testing.T) {
@@ -83,6 +102,31 @@ func TestOnlyProbesAreToldThatAllIsWell(t *testing.T) {
 			t.Errorf("%s client: %d %q", scheme, code, body)
 		}
 	}
+}
+
+func TestSilentClientsKeepNoProbeWaiting(t *testing.T) {
+	_, dial := open(t)
+	for _, address := range []string{"127.0.0.1:6379", "127.0.0.1:8080"} {
+		silent(t, dial, address, 4*maxConns)
+		if code, body := get(t, dial, "http://127.0.0.1:8080/healthz", "kube-probe/1.36"); code != http.StatusOK {
+			t.Errorf("a probe behind silent clients of %s: %d %s", address, code, body)
+		}
+	}
+}
+
+// A burst of clients is served, not cut: none is older than grace.
+func TestClientsOfABurstAreAnswered(t *testing.T) {
+	_, dial := open(t)
+	var clients sync.WaitGroup
+	for range 2 * maxConns {
+		clients.Go(func() {
+			code, _, err := ask(dial, "http://127.0.0.1:8080/", "curl/8", 10*time.Second)
+			if err != nil || code != http.StatusServiceUnavailable {
+				t.Errorf("a client of many: %d, %v", code, err)
+			}
+		})
+	}
+	clients.Wait()
 }
 
 func TestGRPCProbes(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -163,7 +164,7 @@ type Status struct {
 	Metadata struct{ UID string }
 	Status   struct {
 		PodIP             string
-		Conditions        []struct{ Type, Status string }
+		Conditions        []Condition
 		ContainerStatuses []struct {
 			Name         string
 			Ready        bool
@@ -176,6 +177,9 @@ type Status struct {
 	}
 }
 
+// A Condition of a pod is Status "True" or not.
+type Condition struct{ Type, Status string }
+
 // Status asks Kubernetes.
 func (p *Pod) Status(t testing.TB) *Status {
 	t.Helper()
@@ -184,11 +188,16 @@ func (p *Pod) Status(t testing.TB) *Status {
 	return &s
 }
 
-// WantUndisturbed fails the test unless all containers run, are ready and were
-// never restarted.
+// WantUndisturbed fails the test unless the pod is ready and all its containers
+// run, are ready and were never restarted.
 func (p *Pod) WantUndisturbed(t testing.TB) {
 	t.Helper()
-	for _, c := range p.Status(t).Status.ContainerStatuses {
+	s := p.Status(t).Status
+	ready := slices.ContainsFunc(s.Conditions, func(c Condition) bool { return c.Type == "Ready" && c.Status == "True" })
+	if !ready || len(s.ContainerStatuses) == 0 {
+		t.Errorf("%s is not ready: %+v", p.Name, s)
+	}
+	for _, c := range s.ContainerStatuses {
 		if !c.Ready || c.State.Running == nil || c.RestartCount != 0 {
 			t.Errorf("container %s of %s: %+v\n%s", c.Name, p.Name, c, p.Kubectl(t, "describe", "pod", p.Name))
 		}

@@ -1,0 +1,62 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package k8s
+
+import (
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/ateom/ateom/e2e/k8s/agentpod"
+	"github.com/ateom/ateom/e2e/k8s/cluster"
+)
+
+// A paused pod stays an endpoint of its Services: clients come that wait for the
+// server to speak. Probes are as they are by default: a second each, and three
+// that fail end the container.
+func TestClientsOfAPausedPodDoNotGetItKilled(t *testing.T) {
+	k := shared.Cluster(t)
+	k.Apply(t, `
+apiVersion: v1
+kind: Pod
+metadata: {name: visited}
+spec:
+  runtimeClassName: ateom
+  nodeName: node
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: app
+    image: ateom.test/busybox:latest
+    imagePullPolicy: Never
+    command: [sh, -c, 'mkdir /www; echo hi > /www/x; exec busybox httpd -f -p 8080 -h /www']
+    readinessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
+    livenessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
+`)
+	k.Await(t, "wait", "--for=condition=Ready", "pod/visited")
+	p := &agentpod.Pod{Cluster: k, Name: "visited"}
+	app := p.Container(t, "app")
+	k.Node.Ateom(t, "tasks", "pause", app)
+	ip := p.Status(t).Status.PodIP
+	for range 200 {
+		conn, err := net.Dial("tcp", net.JoinHostPort(ip, "5432"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	before := p.Probes(t)["app"]
+	cluster.Eventually(t, func() error {
+		// Twice as many as it takes to be killed for.
+		if n := p.Probes(t)["app"] - before; n < 6 {
+			return fmt.Errorf("its liveness was probed %d times", n)
+		}
+		return nil
+	})
+	p.WantUndisturbed(t)
+	if out := k.Node.Ateom(t, "tasks", "status", app); !strings.Contains(out, "paused") {
+		t.Errorf("the sandbox is not paused any more: %s", out)
+	}
+	k.Kubectl(t, "delete", "pod", "visited", "--wait")
+}
