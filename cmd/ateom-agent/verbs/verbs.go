@@ -7,11 +7,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,11 +45,20 @@ type Handler struct {
 
 // Register adds the routes to a mux.
 func (h *Handler) Register(mux *http.ServeMux) {
-	mux.HandleFunc("GET "+wire.PodPath("{namespace}", "{pod}", wire.StatusVerb), h.pod(wire.StatusVerb))
+	mux.HandleFunc("GET "+wire.PodPath("{namespace}", "{pod}", wire.StatusVerb), unhurried(h.pod(wire.StatusVerb)))
 	for _, verb := range wire.PodVerbs {
-		mux.HandleFunc("POST "+wire.PodPath("{namespace}", "{pod}", verb), h.pod(verb))
+		mux.HandleFunc("POST "+wire.PodPath("{namespace}", "{pod}", verb), unhurried(h.pod(verb)))
 	}
-	mux.HandleFunc("GET "+wire.SnapshotsPath("{namespace}"), h.snapshots)
+	mux.HandleFunc("GET "+wire.SnapshotsPath("{namespace}"), unhurried(h.snapshots))
+}
+
+// unhurried lifts the server's limit on an answer: a commit takes as long as its
+// bytes do, and a list as long as its store.
+func unhurried(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
+		h(w, r)
+	}
 }
 
 // flags are a request's as ctr-ateom takes them.
@@ -72,8 +83,6 @@ func flags(r *wire.Request) ([]string, error) {
 // pod answers with what a verb does to a pod's sandbox.
 func (h *Handler) pod(verb string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		// A commit takes as long as its bytes do.
-		_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 		namespace, name := r.PathValue("namespace"), r.PathValue("pod")
 		if !labelName.MatchString(namespace) || !podName.MatchString(name) {
 			refuse(w, "invalid_argument", 2, "no pod can be called %s/%s", namespace, name)
@@ -92,6 +101,11 @@ func (h *Handler) pod(verb string) http.HandlerFunc {
 			return
 		}
 		id, err := h.sandbox(r.Context(), namespace, name)
+		var failed *wire.Failure
+		if errors.As(err, &failed) {
+			fail(w, failed)
+			return
+		}
 		if err != nil {
 			refuse(w, "unavailable", 5, "%v", err)
 			return
@@ -104,22 +118,36 @@ func (h *Handler) pod(verb string) http.HandlerFunc {
 	}
 }
 
-// sandbox returns the id of the pod's sandbox that lives; "" if there is none.
+// over are the failures of a status that mean that a sandbox has ended, or that
+// another runtime's is meant.
+var over = []string{"not_found", "failed_precondition", "not_implemented"}
+
+// sandbox returns the id of the pod's sandbox that lives; "" if there is none. If
+// one would not say how it is, the error is a wire.Failure.
 func (h *Handler) sandbox(ctx context.Context, namespace, name string) (string, error) {
 	filter := fmt.Sprintf(`labels."io.cri-containerd.kind"==sandbox,labels."io.kubernetes.pod.namespace"==%q,labels."io.kubernetes.pod.name"==%q`, namespace, name)
 	out := h.run(ctx, "containers", "ls", "--quiet", filter)
 	if out.err != nil {
 		return "", fmt.Errorf("find the sandbox of pod %s/%s: %w: %s", namespace, name, out.err, bytes.TrimSpace(out.stderr))
 	}
+	var mute error
 	for id := range strings.FieldsSeq(string(out.stdout)) {
 		// Those that have ended stay on containerd's list for a while.
-		var status wire.Status
+		var answered struct {
+			wire.Status
+			wire.Document
+		}
 		s := h.run(ctx, "tasks", wire.StatusVerb, "--json", id)
-		if json.Unmarshal(s.stdout, &status) == nil && status.State != "" && status.State != wire.Stopped {
+		switch err := json.Unmarshal(s.stdout, &answered); {
+		case err != nil:
+			mute = fmt.Errorf("status of sandbox %s: %w: %s", id, s.err, bytes.TrimSpace(s.stderr))
+		case answered.State != "" && answered.State != wire.Stopped:
 			return id, nil
+		case answered.Error != nil && !slices.Contains(over, answered.Error.Code):
+			mute = answered.Error
 		}
 	}
-	return "", nil
+	return "", mute
 }
 
 // snapshots lists those that the pods of a namespace have committed.
@@ -162,6 +190,10 @@ func answer(w http.ResponseWriter, r result) {
 // refuse answers in the form of ctr-ateom's failures; the status is 200, as it is
 // for those.
 func refuse(w http.ResponseWriter, code string, exit int, format string, args ...any) {
+	fail(w, &wire.Failure{Code: code, Message: fmt.Sprintf(format, args...), Exit: exit})
+}
+
+func fail(w http.ResponseWriter, f *wire.Failure) {
 	w.Header().Set("Content-Type", "application/json")
-	_ = json.NewEncoder(w).Encode(wire.Document{Error: &wire.Failure{Code: code, Message: fmt.Sprintf(format, args...), Exit: exit}})
+	_ = json.NewEncoder(w).Encode(wire.Document{Error: f})
 }

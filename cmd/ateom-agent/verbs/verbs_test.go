@@ -4,12 +4,14 @@
 package verbs
 
 import (
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // newHandler returns a handler whose ctr-ateom is a script that notes its
@@ -21,6 +23,9 @@ func newHandler(t *testing.T) (mux *http.ServeMux, calls string) {
 	script := "#!/bin/sh\necho \"$*\" >> " + calls + `
 case "$*" in
 *containers*gone*) ;;
+*containers*mute*) echo mute;;
+*status*mute*) echo '{"error":{"code":"unavailable","message":"connect to the shim"}}'; exit 5;;
+*slow*) sleep 0.3; echo '[]';; # longer than the server's limit
 *containers*) echo old; echo id1;;
 *status*old*) echo '{"error":{"code":"not_found"}}'; exit 3;;
 *status*) echo '{"state":"running"}';;
@@ -45,6 +50,7 @@ func TestRequestsBecomeCommands(t *testing.T) {
 		{"GET", "/v1/namespaces/a/snapshots", "", "snapshots ls --json --store prod/a", `"done":true`},
 		{"GET", "/v1/namespaces/a/snapshots?store=x", "", "snapshots ls --json --store x/a", `"done":true`},
 		{"POST", "/v1/namespaces/a/pods/gone/pause", "", "", `"code":"not_found"`},
+		{"POST", "/v1/namespaces/a/pods/mute/pause", "", "", `"message":"connect to the shim"`},
 	} {
 		mux, calls := newHandler(t)
 		w := httptest.NewRecorder()
@@ -80,5 +86,21 @@ func TestNothingButNamesIsTaken(t *testing.T) {
 		if made, err := os.ReadFile(calls); err == nil {
 			t.Errorf("%s %s %s: ran %q", tt.method, tt.path, tt.body, made)
 		}
+	}
+}
+
+func TestASlowAnswerIsWaitedFor(t *testing.T) {
+	mux, _ := newHandler(t)
+	server := httptest.NewUnstartedServer(mux)
+	server.Config.WriteTimeout = 100 * time.Millisecond
+	server.Start()
+	defer server.Close()
+	resp, err := http.Get(server.URL + "/v1/namespaces/slow/snapshots")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if body, err := io.ReadAll(resp.Body); err != nil || string(body) != "[]\n" {
+		t.Errorf("a slow list is %q, %v", body, err)
 	}
 }
