@@ -23,10 +23,13 @@ type kubectl struct {
 
 func newKubectl(c *cli.Context) *kubectl {
 	k := &kubectl{agents: c.String("agent-namespace"), own: c.String("namespace")}
-	for _, name := range []string{"context", "kubeconfig"} {
+	for _, name := range []string{"kubeconfig", "context", "cluster", "user", "as"} {
 		if value := c.String(name); value != "" {
 			k.flags = append(k.flags, "--"+name+"="+value)
 		}
+	}
+	for _, group := range c.StringSlice("as-group") {
+		k.flags = append(k.flags, "--as-group="+group)
 	}
 	return k
 }

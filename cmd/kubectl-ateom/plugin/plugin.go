@@ -39,7 +39,7 @@ func Run(ctx context.Context, version string, args []string, stdout, stderr io.W
 		OnUsageError:   func(_ *cli.Context, err error, _ bool) error { return &usageError{err} },
 		ExitErrHandler: func(*cli.Context, error) {}, // the exit code is Run's result
 	}
-	err := app.RunContext(ctx, args)
+	err := app.RunContext(ctx, flagsFirst(app.Commands, args))
 	if err == nil {
 		return 0
 	}
@@ -64,8 +64,12 @@ type usageError struct{ error }
 // connection are the flags by which kubectl finds the cluster and the agents.
 var connection = []cli.Flag{
 	&cli.StringFlag{Name: "namespace", Aliases: []string{"n"}, Usage: "the pod's `NAMESPACE` (default: the context's)"},
-	&cli.StringFlag{Name: "context", Usage: "`CONTEXT` of the kubeconfig"},
 	&cli.StringFlag{Name: "kubeconfig", Usage: "`FILE` to use instead of the default one"},
+	&cli.StringFlag{Name: "context", Usage: "`CONTEXT` of the kubeconfig"},
+	&cli.StringFlag{Name: "cluster", Usage: "`CLUSTER` of the kubeconfig"},
+	&cli.StringFlag{Name: "user", Usage: "`USER` of the kubeconfig"},
+	&cli.StringFlag{Name: "as", Usage: "`NAME` to impersonate"},
+	&cli.StringSliceFlag{Name: "as-group", Usage: "`GROUP` to impersonate; may be given more than once"},
 	&cli.StringFlag{Name: "agent-namespace", Value: "ateom-system", Usage: "`NAMESPACE` of the node agents"},
 	&cli.BoolFlag{Name: "json", Usage: "Answer with one JSON value on standard output"},
 }
@@ -73,11 +77,11 @@ var connection = []cli.Flag{
 // podCommand is a command about one pod.
 func podCommand(name, usage string, flags []cli.Flag) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: usage, ArgsUsage: "[flags] POD", Flags: append(flags, connection...),
+		Name: name, Usage: usage, ArgsUsage: "POD [flags]", Flags: append(flags, connection...),
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return &usageError{err} },
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
-				return &usageError{fmt.Errorf("%s: want the name of one pod, behind the flags", name)}
+				return &usageError{fmt.Errorf("%s: want the name of one pod", name)}
 			}
 			k := newKubectl(c)
 			node, namespace, err := k.node(c.Context, c.Args().First())
