@@ -23,12 +23,14 @@ import (
 func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
 	s.cri = underCRI(spec)
 	s.cgroup = spec.Linux.CgroupsPath
+	s.limits = s.cgroup
 	if !s.cri {
 		s.ownsCgroup = !cgroup.Exists(s.cgroup)
 		return nil
 	}
 	s.pod = pod.Identify(spec)
 	s.cgroup = pod.Cgroup(spec.Linux.CgroupsPath)
+	s.limits = cgroup.Slice(s.cgroup) // the pod's own
 	spec.Linux.CgroupsPath = s.cgroup
 	if s.emptyDirs, err = pod.EmptyDirs(s.cfg.KubeletDir, s.pod.UID, decl.emptyDirs); err != nil {
 		return err

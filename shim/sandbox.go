@@ -49,6 +49,7 @@ type sandbox struct {
 	// connections is what a Pause does to those that are established.
 	connections network.Connections
 	cgroup      string // the root container's, which the sandbox's process is in
+	limits      string // the cgroup in which kills for want of memory are counted
 	ownsCgroup  bool   // it was not there before, and ends with the sandbox
 	cri         bool
 	pod         pod.Identity

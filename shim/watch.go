@@ -59,7 +59,7 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 	if words := sb.runsc.LastWords(); words != "" && c.isRoot(sb) {
 		log.L.WithField("sandbox", sb.id).WithField("status", status).Errorf("the sandbox has died; its last words: %q", words)
 	}
-	if status == killedStatus && cgroup.OOMKills(sb.cgroup) > l.oomKills {
+	if status == killedStatus && cgroup.OOMKills(sb.limits) > l.oomKills {
 		s.events.put(&eventstypes.TaskOOM{ContainerID: c.id})
 	}
 	if !c.isRoot(sb) {
@@ -71,7 +71,7 @@ func (s *Service) lastWord(sb *sandbox, l *life, c *container, err error) int {
 // countOOMKills notes the kills that the next life has nothing to do with, before
 // its sandbox is made.
 func (s *sandbox) countOOMKills() {
-	n := cgroup.OOMKills(s.cgroup)
+	n := cgroup.OOMKills(s.limits)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.oomKills = n

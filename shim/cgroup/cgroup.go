@@ -59,6 +59,15 @@ func fsPath(path string) string {
 	return filepath.Join(dir, slice, parts[1]+"-"+parts[2]+".scope")
 }
 
+// Slice returns the slice that systemd makes a cgroup in, if it makes it, else the
+// cgroup itself. A scope goes with its last process, and what was counted in it.
+func Slice(path string) string {
+	if strings.Count(path, ":") != 2 {
+		return path
+	}
+	return filepath.Dir(fsPath(path))
+}
+
 // OOMKills says how many processes of the cgroup the kernel has killed for want
 // of memory since the cgroup was made; none if it cannot be read.
 func OOMKills(path string) uint64 { return system.oomKills(path) }

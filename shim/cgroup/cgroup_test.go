@@ -36,6 +36,22 @@ func TestSystemdNamesBecomePaths(t *testing.T) {
 	}
 }
 
+// The scope has gone with the process that was killed; its slice has counted too.
+func TestKillsInAScopeAreCountedInItsSlice(t *testing.T) {
+	pod := newTree(t, map[string]string{
+		"cgroup.controllers": "memory",
+		"kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod12.slice/memory.events": "oom 1\noom_kill 1\n",
+	})
+	if n := pod.oomKills(Slice("kubepods-burstable-pod12.slice:cri-containerd:c1")); n != 1 {
+		t.Errorf("%d kills, want 1", n)
+	}
+	for _, path := range []string{"/kubepods/pod1", ""} {
+		if got := Slice(path); got != path {
+			t.Errorf("Slice(%q) = %q", path, got)
+		}
+	}
+}
+
 // newTree makes a cgroup file system out of plain files.
 func newTree(t *testing.T, files map[string]string) tree {
 	t.Helper()
