@@ -29,6 +29,9 @@ type commitPlan struct {
 	scope  artifacts.Scope
 	store  job.Store
 	images map[string]string
+	// members are the containers that must be the running ones; nil if whoever asks
+	// names none.
+	members []string
 }
 
 // planCommit checks a request against the node's configuration and the
@@ -180,6 +183,11 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		return nil, nil, err
 	}
 	defer end()
+	if plan.members != nil {
+		if err := sameSet(plan.members, sb.members()); err != nil {
+			return nil, nil, fmt.Errorf("containers: %w", err)
+		}
+	}
 	from, l := sb.machine.state(), sb.currentLife()
 	if err := sb.machine.move(Committing, Running, Paused); err != nil {
 		return nil, nil, err

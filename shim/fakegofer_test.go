@@ -97,7 +97,7 @@ func dup(f *os.File) (*os.File, error) {
 }
 
 func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-chan struct{}) {
-	var dir string
+	var dir, url string
 	for {
 		var r job.Request
 		if in.Decode(&r) != nil {
@@ -115,7 +115,7 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 		event := job.Event{}
 		switch r.Verb {
 		case job.Commit:
-			event.Kind, dir = job.Ready, r.Dir
+			event.Kind, dir, url = job.Ready, r.Dir, r.Store.URL
 		case job.Capture:
 			event.Kind = job.Captured
 			if r.Dir != "" {
@@ -129,7 +129,7 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 				return
 			}
 			f.mu.Lock()
-			f.store[r.Manifest.ID] = n
+			f.store[r.Manifest.ID], f.uploadedTo = n, url
 			f.mu.Unlock()
 		}
 		if fails {

@@ -47,6 +47,8 @@ type fakeRuntime struct {
 	sidecar *fakeSidecar // the one that was started last
 	// store has the number of each snapshot that was committed.
 	store map[artifacts.ID]int
+	// uploadedTo is where the last one went.
+	uploadedTo string
 	// wrong is what must never happen, seen.
 	wrong []string
 }

@@ -45,13 +45,7 @@ func (s *Service) CheckpointPod(ctx context.Context, r *PodCheckpoint) (err erro
 	if err := refuseOptions(r.Options); err != nil {
 		return fmt.Errorf("checkpoint pod %s: %w", r.Sandbox, err)
 	}
-	var running []string
-	for _, c := range sb.live() {
-		if !c.isRoot(sb) {
-			running = append(running, c.id)
-		}
-	}
-	if err := sameSet(r.Containers, running); err != nil {
+	if err := sameSet(r.Containers, sb.members()); err != nil {
 		return fmt.Errorf("checkpoint pod %s: containers: %w", r.Sandbox, err)
 	}
 	if err := checkEmpty(r.OutputPath); err != nil {
@@ -61,12 +55,23 @@ func (s *Service) CheckpointPod(ctx context.Context, r *PodCheckpoint) (err erro
 	if err != nil {
 		return err
 	}
+	plan.members = r.Containers // one may start, or end, before the sandbox is frozen
 	_, err = s.commit(ctx, sb, plan, sb.noteProgress)
 	sb.setProgress(nil)
 	if err != nil {
 		return errors.Join(err, empty(r.OutputPath))
 	}
 	return nil
+}
+
+// members are the ids of the containers that run, without the sandbox's own.
+func (s *sandbox) members() (ids []string) {
+	for _, c := range s.live() {
+		if !c.isRoot(s) {
+			ids = append(ids, c.id)
+		}
+	}
+	return ids
 }
 
 func refuseOptions(options map[string]string) error {

@@ -6,9 +6,11 @@ package shim
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/errdefs"
 )
 
 func TestCheckpointPodRefusesBeforeItTouchesAnything(t *testing.T) {
@@ -97,8 +99,15 @@ func TestCheckpointPodLetsAPausedPodSleepOn(t *testing.T) {
 		if _, err := b.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"}); err != nil {
 			t.Fatal(err)
 		}
-		f.fails = func(call string) bool { return call == fails }
 		dir := t.TempDir()
+		f.failing(func(call string) bool {
+			if call == "gofer upload" { // what a gofer has written by then
+				if err := os.WriteFile(filepath.Join(dir, "partial"), nil, 0o600); err != nil {
+					t.Error(err)
+				}
+			}
+			return call == fails
+		})
 		err := b.CheckpointPod(t.Context(), &PodCheckpoint{Sandbox: "box", OutputPath: dir, Containers: []string{"other"}})
 		if (err != nil) != (fails != "") {
 			t.Errorf("with %q failing: %v", fails, err)
@@ -106,5 +115,38 @@ func TestCheckpointPodLetsAPausedPodSleepOn(t *testing.T) {
 		if state := b.sb.machine.state(); state != Paused {
 			t.Errorf("with %q failing the pod is %s", fails, state)
 		}
+		left, readErr := os.ReadDir(dir)
+		if readErr != nil {
+			t.Fatalf("the caller's directory: %v", readErr)
+		}
+		if fails != "" && len(left) > 0 {
+			t.Errorf("with %q failing there is left: %v", fails, left)
+		}
+		if fails == "" && (f.uploadedTo != fileURL(dir) || len(f.store) != 1) {
+			t.Errorf("the checkpoint went to %q, %d times; want %s, once", f.uploadedTo, len(f.store), fileURL(dir))
+		}
+	}
+}
+
+// Containers may come and go until the pod is frozen: a checkpoint holds those
+// that were asked for, or there is none.
+func TestCheckpointPodRefusesAContainerThatStartsMeanwhile(t *testing.T) {
+	b := newBench(t)
+	f := b.withRuntime(t)
+	b.runs(t, f)
+	dir := t.TempDir()
+	release := f.stop("gofer commit") // before the capture
+	done := make(chan error, 1)
+	go func() {
+		done <- b.CheckpointPod(t.Context(), &PodCheckpoint{Sandbox: "box", OutputPath: dir, Containers: []string{"other"}})
+	}()
+	f.await("gofer commit")
+	b.addContainer(t, "third")
+	release()
+	if err := <-done; !errdefs.IsFailedPrecondition(err) || !strings.Contains(err.Error(), "third") {
+		t.Errorf("%v, want the third container named", err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 || len(f.store) > 0 || f.running().frozenNow() != 0 {
+		t.Errorf("left: %v, %v; %d snapshots, frozen %d times", left, err, len(f.store), f.running().frozenNow())
 	}
 }
