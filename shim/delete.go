@@ -108,8 +108,12 @@ func (s *sandbox) cleanUp(ctx context.Context) error {
 	s.paused, s.origin = nil, nil
 	s.mu.Unlock()
 	if paused != nil {
-		s.noteAsleep(context.Background(), "")
-		s.discard(paused.Manifest.ID)
+		if err := s.noteAsleep(""); err != nil {
+			// Without the snapshot the pod's next sandbox could not be made.
+			log.G(ctx).WithError(err).WithField("snapshot", paused.Manifest.ID).Warn("the pod still sleeps in the snapshot, which stays")
+		} else {
+			s.discard(paused.Manifest.ID)
+		}
 	}
 	if origin != nil {
 		origin.release()

@@ -70,7 +70,7 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 // provideVolumes makes the host directory of every DurableDir that the
 // container declares and mounts it there. A bind mount that is already at the
 // declared path is taken over: its source is the volume. It returns the volumes
-// that no container of the sandbox had before.
+// that no container of the sandbox had before, also with an error.
 func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 	add := func(v job.Volume) error {
 		isNew, err := s.addVolume(v)
@@ -83,8 +83,12 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 		return err
 	}
 	for _, e := range durabledir.EmptyDirs(c.decl.emptyDirs, c.spec.Mounts) {
+		if o := s.origin; o != nil && o.local && o.slept == nil {
+			return fresh, fmt.Errorf("start from snapshot %s: volume %q is the pod's that slept in it, and in no snapshot of this node; start from a committed snapshot: %w",
+				o.manifest.ID, e.Name, errdefs.ErrFailedPrecondition)
+		}
 		if err := add(job.Volume{Name: e.Name, Path: e.Path}); err != nil {
-			return nil, err
+			return fresh, err
 		}
 	}
 	decls := durabledir.ForContainer(c.decl.volumes, c.name)
@@ -92,20 +96,20 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 		host, mounted := bindSource(c.spec.Mounts, d.MountPath)
 		if !mounted {
 			if o := s.origin; o != nil && o.local && !o.volumesPresent {
-				return nil, fmt.Errorf("start from snapshot %s: volume %q went with its task and is not on this node any more; start from a committed snapshot: %w",
+				return fresh, fmt.Errorf("start from snapshot %s: volume %q went with its task and is not on this node any more; start from a committed snapshot: %w",
 					o.manifest.ID, d.Name, errdefs.ErrFailedPrecondition)
 			}
 			host = filepath.Join(s.volumesDir, d.Name)
 			if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
-				return nil, fmt.Errorf("make volumes: %w", err)
+				return fresh, fmt.Errorf("make volumes: %w", err)
 			}
 			if err := durabledir.Prepare(host, d); err != nil {
-				return nil, err
+				return fresh, err
 			}
 			c.spec.Mounts = append(c.spec.Mounts, bind(host, d))
 		}
 		if err := add(job.Volume{Name: d.Name, Path: host, SizeLimit: int64(d.SizeLimit)}); err != nil {
-			return nil, err
+			return fresh, err
 		}
 	}
 	return fresh, nil
@@ -123,6 +127,16 @@ func (s *sandbox) addVolume(v job.Volume) (isNew bool, err error) {
 	return !ok, nil
 }
 
+// forgetVolumes takes back what provideVolumes has noted for a container that could not be
+// made: the next one that has them must fill them, or be refused them.
+func (s *sandbox) forgetVolumes(fresh []job.Volume) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, v := range fresh {
+		delete(s.volumes, v.Name)
+	}
+}
+
 // volumeList returns the sandbox's volumes for a job, in the order of their names.
 func (s *sandbox) volumeList() []job.Volume {
 	s.mu.Lock()
@@ -131,8 +145,8 @@ func (s *sandbox) volumeList() []job.Volume {
 }
 
 // syncVolumes makes what was written to the volumes so far survive a power cut.
-func (s *sandbox) syncVolumes() error {
-	for _, v := range s.volumeList() {
+func syncVolumes(volumes []job.Volume) error {
+	for _, v := range volumes {
 		f, err := os.Open(v.Path)
 		if err != nil {
 			return fmt.Errorf("sync volume %q: %w", v.Name, err)

@@ -265,11 +265,15 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 		thaw()
 		return nil, err
 	}
+	published := false
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, volumes.NoteRunning(s.volumesDir))
 			thaw()
 			err = errors.Join(err, draft.Abort())
+			if published {
+				s.discard(draft.ID())
+			}
 		}
 	}()
 	m, err := s.manifest(ctx, draft.ID(), scope, nil)
@@ -289,7 +293,7 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 	if err := volumes.NotePaused(s.volumesDir, m.ID); err != nil {
 		return nil, err
 	}
-	if err := s.syncVolumes(); err != nil {
+	if err := syncVolumes(s.volumeList()); err != nil {
 		return nil, err
 	}
 	clock.mark("save")
@@ -300,6 +304,11 @@ func (s *sandbox) saveLocally(ctx context.Context, scope artifacts.Scope, clock 
 	snap, err := draft.Publish(m)
 	if err != nil {
 		return nil, err
+	}
+	// Before the sandbox goes, and after what the note names is there.
+	if err := s.noteAsleep(m.ID); err != nil {
+		published = true
+		return nil, errors.Join(err, s.ledger.SetPaused(""))
 	}
 	clock.mark("publish")
 	return snap, nil
@@ -331,7 +340,6 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	if previous != nil {
 		sb.discard(previous.Manifest.ID)
 	}
-	sb.noteAsleep(ctx, snap.Manifest.ID)
 }
 
 // holdInput keeps what is typed into the sandbox's terminals back, until

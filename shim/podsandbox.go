@@ -4,7 +4,6 @@
 package shim
 
 import (
-	"context"
 	"errors"
 	"fmt"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/ateom/ateom/durabledir"
 	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/pod"
+	"github.com/ateom/ateom/shim/volumes"
 )
 
 // settlePod makes a sandbox that Kubernetes asked for the pod's: in its cgroup,
@@ -39,8 +39,19 @@ func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
 	if s.pod.UID == "" {
 		return nil
 	}
-	s.ledger, err = pod.OpenLedger(s.cfg.StateDir, s.cfg.KubeletDir, s.pod.UID)
-	return err
+	if s.ledger, err = pod.OpenLedger(s.cfg.StateDir, s.pod.UID); err != nil {
+		return err
+	}
+	err = pod.ForgetOthers(s.cfg.StateDir, s.cfg.KubeletDir, s.pod.UID, func(id artifacts.ID) error {
+		if err := s.local.Remove(id); !errdefs.IsNotFound(err) {
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		log.L.WithError(err).Warn("remove what pods have left that are gone")
+	}
+	return nil
 }
 
 // checkPodVolumes refuses a volume that would lie in the sandbox and on the
@@ -70,17 +81,32 @@ func (s *sandbox) noteBegun() error {
 		s.mu.Unlock()
 	}
 	s.ledger.Begun = true
-	return errors.Join(s.ledger.Write(), s.ledger.SetPaused(""))
+	return errors.Join(s.ledger.Write(), s.noteAsleep(""))
 }
 
 // noteAsleep remembers which snapshot the pod sleeps in, "" if it is awake.
-func (s *sandbox) noteAsleep(ctx context.Context, id artifacts.ID) {
+func (s *sandbox) noteAsleep(id artifacts.ID) error {
 	if s.ledger == nil || s.ledger.Paused == id {
-		return
+		return nil
 	}
-	if err := s.ledger.SetPaused(id); err != nil {
-		log.G(ctx).WithError(err).Warn("note what the pod sleeps in")
+	return s.ledger.SetPaused(id)
+}
+
+// noteAwake remembers that the sandbox runs which slept in a snapshot. After an
+// error it is as if it slept on.
+func (s *sandbox) noteAwake(slept artifacts.ID) error {
+	err := s.noteAsleep("")
+	if err == nil {
+		err = volumes.NoteRunning(s.volumesDir)
 	}
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(err, volumes.NotePaused(s.volumesDir, slept))
+	if s.ledger != nil {
+		err = errors.Join(err, s.ledger.SetPaused(slept))
+	}
+	return err
 }
 
 // mayRead refuses a pod a snapshot of the node's own store that another

@@ -13,7 +13,6 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/local"
-	"github.com/ateom/ateom/shim/volumes"
 )
 
 // resume resumes the sandbox; requests that come while one is under way share
@@ -85,7 +84,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 			sb.endLife()
 			sb.killOrphans(context.WithoutCancel(ctx))
 			sb.removeContainers(context.WithoutCancel(ctx), live)
-			err = errors.Join(err, sb.syncVolumes()) // what it has written to them stays
+			err = errors.Join(err, syncVolumes(sb.volumeList())) // what it has written to them stays
 			sb.refuseConnections(ctx)
 			sb.standIn(ctx)
 			_ = sb.machine.move(Paused, Resuming)
@@ -128,10 +127,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 		return nil, nil, err
 	}
 	// Until now, whoever came after a shim that died would have found it paused.
-	if err := volumes.NoteRunning(sb.volumesDir); err != nil {
+	if err := sb.noteAwake(snap.Manifest.ID); err != nil {
 		return nil, nil, err
 	}
-	sb.noteAsleep(ctx, "")
 	if err := sb.machine.move(Running, Resuming); err != nil {
 		return nil, nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/shim/replace"
@@ -24,37 +23,30 @@ type Ledger struct {
 	path string
 
 	// Begun says that the pod has started from the snapshot that it was told to:
-	// it does so once, and begins from its images after that, as any pod does.
+	// it does so once, and begins from its images after that, as any pod does. From
+	// a snapshot of volumes it has when all that it declares are Filled.
 	Begun bool `json:"begun,omitempty"`
+	// Filling are the volumes that hold nothing but what is on its way from the
+	// snapshot: no container has had them yet.
+	Filling []string `json:"filling,omitempty"`
 	// Filled are the volumes that hold what the snapshot had, and perhaps more
 	// by now.
 	Filled []string `json:"filled,omitempty"`
 	// Paused is the local snapshot in which the pod sleeps. It has a file of its
-	// own, since a Resume has no time to sync: that one is simply removed.
+	// own, since a Resume has little time: that one is simply removed.
 	Paused artifacts.ID `json:"-"`
 }
 
 // pausedSuffix is added to the ledger's name. It is no part of a UID.
 const pausedSuffix = ".paused"
 
-// OpenLedger reads the ledger of a pod, which is empty for a new one. Those of
-// pods that kubelet has no directory for any more are removed.
-func OpenLedger(stateDir, kubeletDir, uid string) (*Ledger, error) {
-	dir := filepath.Join(stateDir, "pods")
+// OpenLedger reads the ledger of a pod, which is empty for a new one.
+func OpenLedger(stateDir, uid string) (*Ledger, error) {
+	dir := ledgers(stateDir)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open the pod's ledger: %w", err)
 	}
 	l := &Ledger{path: filepath.Join(dir, uid)}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, fmt.Errorf("open the pod's ledger: %w", err)
-	}
-	for _, e := range entries {
-		owner := strings.TrimSuffix(e.Name(), pausedSuffix)
-		if _, err := os.Stat(filepath.Join(kubeletDir, "pods", owner)); errors.Is(err, fs.ErrNotExist) && owner != uid {
-			_ = os.Remove(filepath.Join(dir, e.Name()))
-		}
-	}
 	if id, err := os.ReadFile(l.path + pausedSuffix); err == nil {
 		l.Paused = artifacts.ID(id)
 	} else if !errors.Is(err, fs.ErrNotExist) {
@@ -73,8 +65,14 @@ func OpenLedger(stateDir, kubeletDir, uid string) (*Ledger, error) {
 	return l, nil
 }
 
+// ledgers is where they lie.
+func ledgers(stateDir string) string { return filepath.Join(stateDir, "pods") }
+
 // IsFilled says whether the volume has had its content from the snapshot.
 func (l *Ledger) IsFilled(volume string) bool { return slices.Contains(l.Filled, volume) }
+
+// IsFilling says whether a fill of the volume was begun that nobody has seen the end of.
+func (l *Ledger) IsFilling(volume string) bool { return slices.Contains(l.Filling, volume) }
 
 // Write makes the ledger what the next sandbox of the pod finds. It survives a
 // power cut whole, as it was or as it is.
@@ -86,18 +84,31 @@ func (l *Ledger) Write() error {
 	return l.replace("", b)
 }
 
-// SetPaused remembers in which snapshot the pod sleeps, and survives a power
-// cut; with "" it is awake, which costs no sync: the file system's journal has it
-// before anything that the pod syncs from then on.
+// SetPaused remembers in which snapshot the pod sleeps; with "" it is awake.
+// Either survives a power cut: the pod's volumes may lie on another file system,
+// whose journal knows nothing of this one's. After an error either may be so.
 func (l *Ledger) SetPaused(id artifacts.ID) error {
-	l.Paused = id
 	if id != "" {
-		return l.replace(pausedSuffix, []byte(id))
-	}
-	if err := os.Remove(l.path + pausedSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.replace(pausedSuffix, []byte(id)); err != nil {
+			return err
+		}
+	} else if err := removeDurably(l.path + pausedSuffix); err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)
 	}
+	l.Paused = id
 	return nil
+}
+
+// removeDurably removes a file, which need not be there.
+func removeDurably(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // replace writes one of the ledger's files whole or not at all, and durably.
