@@ -107,15 +107,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 	}
 	fresh, err := sb.provideVolumes(c)
-	if err != nil {
-		return nil, err
-	}
-	if first {
+	if err == nil && first {
 		err = sb.fetchOrigin(ctx, c, fresh)
-	} else {
+	} else if err == nil {
 		err = sb.fillVolumes(ctx, fresh)
 	}
 	if err != nil {
+		sb.forgetVolumes(fresh)
 		return nil, err
 	}
 	if first {

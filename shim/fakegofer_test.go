@@ -6,13 +6,17 @@ package shim
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"sync"
 	"syscall"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/durabledir"
 )
 
 // decodeSeat returns the draft or snapshot that a seat is about.
@@ -57,7 +61,23 @@ func (f *fakeRuntime) takeSeat(cmd *exec.Cmd) (func() (int, error), error) {
 	return func() (int, error) { <-sidecar.died; return killedStatus, nil }, nil
 }
 
-// startGofer serves a commit.
+// bring fills volumes as the gofer does: one that is not empty is refused, unless
+// it is marked.
+func (f *fakeRuntime) bring(volumes []job.Volume) error {
+	for _, v := range volumes {
+		path := filepath.Join(v.Path, "content")
+		_, err := os.Stat(path)
+		if err == nil && !durabledir.Marked(v.Path) {
+			return fmt.Errorf("%s is not empty", v.Path)
+		}
+		if err := errors.Join(os.WriteFile(path, []byte("of the snapshot"), 0o600), durabledir.Unmark(v.Path)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// startGofer serves a job.
 func (f *fakeRuntime) startGofer(cmd *exec.Cmd) (func() (int, error), error) {
 	in, err := dup(cmd.Stdin.(*os.File))
 	if err != nil {
@@ -98,6 +118,8 @@ func dup(f *os.File) (*os.File, error) {
 
 func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-chan struct{}) {
 	var dir, url string
+	var fetched *artifacts.Manifest
+	var volumes []job.Volume
 	for {
 		var r job.Request
 		if in.Decode(&r) != nil {
@@ -116,6 +138,17 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 		switch r.Verb {
 		case job.Commit:
 			event.Kind, dir, url = job.Ready, r.Dir, r.Store.URL
+		case job.Fetch:
+			fetched, volumes = &artifacts.Manifest{ID: r.ID, Scope: artifacts.Data}, r.Volumes
+			event = job.Event{Kind: job.Ready, Manifest: fetched}
+		case job.Bring:
+			event = job.Event{Kind: job.Done, Manifest: fetched}
+			if fails {
+				break // its volumes are empty again
+			}
+			if err := f.bring(volumes); err != nil {
+				event = job.Event{Kind: job.Failed, Code: "failed precondition", Error: err.Error()}
+			}
 		case job.Capture:
 			event.Kind = job.Captured
 			if r.Dir != "" {

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"slices"
 	"strings"
 	"time"
 
@@ -146,25 +145,13 @@ func (s *sandbox) fetchVolumes(ctx context.Context, volumes []job.Volume) error 
 // fillVolumes fills volumes that came with another container than the root one.
 func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
 	o := s.origin
-	if o == nil || o.local {
+	if o == nil || o.local || len(volumes) == 0 {
 		return nil
 	}
 	if s.ledger != nil {
-		volumes = slices.DeleteFunc(volumes, func(v job.Volume) bool { return s.ledger.IsFilled(v.Name) })
+		return s.fillPodVolumes(ctx, volumes)
 	}
-	if len(volumes) == 0 {
-		return nil
-	}
-	if err := s.fetchVolumes(ctx, volumes); err != nil {
-		return err
-	}
-	if s.ledger == nil {
-		return nil
-	}
-	for _, v := range volumes {
-		s.ledger.Filled = append(s.ledger.Filled, v.Name)
-	}
-	return s.ledger.Write()
+	return s.fetchVolumes(ctx, volumes)
 }
 
 // fetch runs a Fetch from the origin's store, unless check refuses the manifest,

@@ -81,7 +81,7 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 		return nil
 	}
 	if sb.cri {
-		if c.isRoot(sb) {
+		if c.isRoot(sb) && len(sb.unfilled()) == 0 {
 			return sb.noteBegun()
 		}
 		return nil // kubelet says who is ready

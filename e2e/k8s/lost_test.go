@@ -26,7 +26,7 @@ func TestAPausedPodOutlivesItsSandbox(t *testing.T) {
 		how  string
 		lose func()
 	}{
-		{"its shim died", func() { killShim(t, p) }},
+		{"its shim died", func() { killShim(t, p, p.Container(t, "service")) }},
 		{"the node was rebooted", func() { k.Reboot(t) }},
 	} {
 		k.Node.Ateom(t, "tasks", "pause", p.Container(t, "service"))
@@ -50,11 +50,11 @@ func TestAPausedPodOutlivesItsSandbox(t *testing.T) {
 	}
 }
 
-// killShim kills the shim of the pod's sandbox.
-func killShim(t *testing.T, p *agentpod.Pod) {
+// killShim kills the shim of the pod's sandbox, of which the container is one.
+func killShim(t *testing.T, p *agentpod.Pod, id string) {
 	t.Helper()
 	ctx := p.Node.Context(t)
-	container, err := p.Node.Client.LoadContainer(ctx, p.Container(t, "service"))
+	container, err := p.Node.Client.LoadContainer(ctx, id)
 	if err != nil {
 		t.Fatal(err)
 	}
