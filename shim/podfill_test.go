@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
@@ -123,5 +125,25 @@ func TestAFillTouchesNothingThatItHasNotBrought(t *testing.T) {
 	}
 	if got, err := os.ReadFile(path); err != nil || string(got) != "somebody's" {
 		t.Errorf("the volume holds %q, %v", got, err)
+	}
+}
+
+// A container is tried again in the same sandbox: a volume that was refused to the
+// first try is refused to the second.
+func TestAHalfRestoredVolumeIsRefusedAtEveryTry(t *testing.T) {
+	b := newBench(t)
+	c := b.addContainer(t, "app")
+	half := t.TempDir()
+	if err := durabledir.Mark(half, "x"); err != nil {
+		t.Fatal(err)
+	}
+	c.decl.volumes = []durabledir.Declaration{{Name: "home", MountPath: "/home/agent"}}
+	c.spec.Mounts = []specs.Mount{{Destination: "/home/agent", Type: "bind", Source: half}}
+	for range 2 {
+		fresh, err := b.sb.provideVolumes(c)
+		if !errdefs.IsFailedPrecondition(err) {
+			t.Errorf("a volume with half of a snapshot: %v", err)
+		}
+		b.sb.forgetVolumes(fresh)
 	}
 }
