@@ -13,10 +13,10 @@ import (
 	"github.com/ateom/ateom/e2e/k8s/cluster"
 )
 
-// A paused pod stays an endpoint of its Services: clients come that wait for the
-// server to speak. Probes are as they are by default: a second each, and three
-// that fail end the container.
-func TestClientsOfAPausedPodDoNotGetItKilled(t *testing.T) {
+// Kubelet probes a paused pod and measures it. The pod stays an endpoint of its
+// Services: clients come that wait for the server to speak. Probes are as they are
+// by default: a second each, and three that fail end the container.
+func TestKubeletLetsAPausedPodSleepOn(t *testing.T) {
 	k := shared.Cluster(t)
 	k.Apply(t, `
 apiVersion: v1
@@ -37,6 +37,11 @@ spec:
 	k.Await(t, "wait", "--for=condition=Ready", "pod/visited")
 	p := &agentpod.Pod{Cluster: k, Name: "visited"}
 	app := p.Container(t, "app")
+	var awake float64
+	p.AwaitFigures(t, func(f map[string]agentpod.Figures) bool {
+		awake = f[""].Memory
+		return f["app"].CPU > 0 && f["app"].Memory > 0 && f[""].CPU > 0 && awake > 0
+	})
 	k.Node.Ateom(t, "tasks", "pause", app)
 	ip := p.Status(t).Status.PodIP
 	for range 200 {
@@ -53,6 +58,9 @@ spec:
 			return fmt.Errorf("its liveness was probed %d times", n)
 		}
 		return nil
+	})
+	p.AwaitFigures(t, func(f map[string]agentpod.Figures) bool { // which make metrics-server drop the pod
+		return f["app"].CPU > 0 && f["app"].Memory == 0 && f[""].Memory < awake/2
 	})
 	p.WantUndisturbed(t)
 	if out := k.Node.Ateom(t, "tasks", "status", app); !strings.Contains(out, "paused") {
