@@ -179,6 +179,12 @@ func TestLyingManifestsAreRefused(t *testing.T) {
 		{"sandbox dot-dot", func(m *Manifest) { m.Sandbox.ID = ".." }},
 		{"namespace with NUL", func(m *Manifest) { m.Sandbox.Namespace = "a\x00b" }},
 		{"long sandbox", func(m *Manifest) { m.Sandbox.ID = strings.Repeat("a", 256) }},
+		{"a volume in memory with a path for a name", func(m *Manifest) {
+			m.Sandbox.Pod = &Pod{Namespace: "n", Name: "p", Memory: map[string]int64{"../x": 1}}
+		}},
+		{"a volume in memory of no size", func(m *Manifest) {
+			m.Sandbox.Pod = &Pod{Namespace: "n", Name: "p", Memory: map[string]int64{"x": -1}}
+		}},
 		{"container twice", func(m *Manifest) { m.Sandbox.Containers[1] = m.Sandbox.Containers[0] }},
 		{"many containers", func(m *Manifest) {
 			for i := range MaxContainers {

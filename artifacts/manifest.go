@@ -79,7 +79,10 @@ type Pod struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	UID       string `json:"uid,omitempty"`
-	Extra     Extra  `json:"-"`
+	// Memory has the sizes in bytes of its emptyDir volumes in memory by their
+	// names: a restore must find them unchanged, and what it restores has them.
+	Memory map[string]int64 `json:"memory,omitempty"`
+	Extra  Extra            `json:"-"`
 }
 
 // A Container of the saved sandbox; the first one is the sandbox's root container.

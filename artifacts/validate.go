@@ -139,6 +139,17 @@ func (s *Sandbox) validate() error {
 			return fmt.Errorf("pod: %s: %w", field, err)
 		}
 	}
+	if len(s.Pod.Memory) > MaxContainers {
+		return fmt.Errorf("pod: %d volumes in memory, at most %d are allowed", len(s.Pod.Memory), MaxContainers)
+	}
+	for name, size := range s.Pod.Memory {
+		if err := checkWord(name); err != nil {
+			return fmt.Errorf("pod: volume in memory: %w", err)
+		}
+		if size <= 0 {
+			return fmt.Errorf("pod: volume %s in memory has %d bytes", name, size)
+		}
+	}
 	return nil
 }
 

@@ -117,6 +117,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		return nil, err
 	}
 	if first {
+		sb.sizeVolumes(spec)
 		if err := s.settleInside(ctx, sb, decl); err != nil {
 			return nil, err
 		}

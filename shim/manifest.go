@@ -40,7 +40,7 @@ func (s *sandbox) manifest(ctx context.Context, id artifacts.ID, scope artifacts
 	}
 	m.Sandbox.Completed = s.completedNames()
 	if s.cri {
-		m.Sandbox.Pod = &artifacts.Pod{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: s.pod.UID}
+		m.Sandbox.Pod = &artifacts.Pod{Namespace: s.pod.Namespace, Name: s.pod.Name, UID: s.pod.UID, Memory: memorySizes(s.emptyDirs)}
 	}
 	if scope != artifacts.Full {
 		return m, nil

@@ -54,6 +54,34 @@ func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
 	return nil
 }
 
+// memorySizes are the sizes of the volumes in memory by their names.
+func memorySizes(dirs []pod.EmptyDir) map[string]int64 {
+	sizes := map[string]int64{}
+	for _, d := range dirs {
+		if d.Size > 0 {
+			sizes[d.Name] = d.Size
+		}
+	}
+	return sizes
+}
+
+// sizeVolumes gives the volumes in memory the sizes that they had in the snapshot
+// whose memory is restored: they come with it, and runsc compares. What kubelet
+// gives a volume without a sizeLimit differs from node to node.
+func (s *sandbox) sizeVolumes(spec *specs.Spec) {
+	if !s.cri || !s.restoring() {
+		return
+	}
+	var sizes map[string]int64
+	if p := s.origin.manifest.Sandbox.Pod; p != nil {
+		sizes = p.Memory
+	}
+	for i := range s.emptyDirs {
+		s.emptyDirs[i].Size = sizes[s.emptyDirs[i].Name]
+	}
+	pod.Hint(spec, s.emptyDirs)
+}
+
 // checkPodVolumes refuses a volume that would lie in the sandbox and on the
 // node at the same time.
 func (s *sandbox) checkPodVolumes(c *container) error {

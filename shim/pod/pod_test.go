@@ -48,7 +48,7 @@ func newKubeletDir(t *testing.T, uid string, names ...string) (dir string, path 
 
 func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
 	dir, path := newKubeletDir(t, "u", "disk", "memory", "home", "full")
-	if err := unix.Mount("tmpfs", path("memory"), "tmpfs", 0, ""); err != nil {
+	if err := unix.Mount("tmpfs", path("memory"), "tmpfs", 0, "size=2m"); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { unix.Unmount(path("memory"), unix.MNT_DETACH) })
@@ -63,7 +63,7 @@ func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []EmptyDir{{Name: "disk", Path: path("disk")}, {Name: "memory", Path: path("memory"), Memory: true}}
+	want := []EmptyDir{{Name: "disk", Path: path("disk")}, {Name: "memory", Path: path("memory"), Memory: true, Size: 2 << 20}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("EmptyDirs (-want +got):\n%s", diff)
 	}
@@ -78,11 +78,12 @@ func TestEmptyDirsThatLiveInTheSandbox(t *testing.T) {
 }
 
 func TestHintsAndMountsAgree(t *testing.T) {
-	dirs := []EmptyDir{{Name: "disk", Path: "/k/disk"}, {Name: "memory", Path: "/k/memory", Memory: true}}
+	dirs := []EmptyDir{{Name: "disk", Path: "/k/disk"}, {Name: "memory", Path: "/k/memory", Memory: true, Size: 4096}}
 	root := &specs.Spec{Annotations: map[string]string{}, Mounts: []specs.Mount{{Destination: "/dev/shm", Type: "bind", Source: "/shm"}}}
 	Hint(root, dirs)
 	for key, want := range map[string]string{
 		"disk.source": "/k/disk", "disk.type": "tmpfs", "disk.share": "pod", "memory.source": "/k/memory", "ateom_dev_shm.source": "/shm",
+		"disk.options": "rw", "memory.options": "rw,size=4096", "ateom_dev_shm.options": "rw",
 	} {
 		if got := root.Annotations["dev.gvisor.spec.mount."+key]; got != want {
 			t.Errorf("hint %s = %q, want %q", key, got, want)

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -25,6 +26,8 @@ type EmptyDir struct {
 	Path string
 	// Memory says that its medium is memory rather than the node's disk.
 	Memory bool
+	// Size bounds one in memory, in bytes; 0 if nobody told.
+	Size int64
 }
 
 // EmptyDirs lists the pod's emptyDir volumes, which kubelet has made before it
@@ -64,7 +67,9 @@ func EmptyDirs(kubeletDir, uid string, durable []string) ([]EmptyDir, error) {
 		if err := unix.Statfs(v.Path, &s); err != nil {
 			return nil, fmt.Errorf("look at emptyDir volume %s: %w", v.Name, err)
 		}
-		v.Memory = s.Type == unix.TMPFS_MAGIC
+		if v.Memory = s.Type == unix.TMPFS_MAGIC; v.Memory {
+			v.Size = int64(s.Blocks) * s.Bsize // the volume's sizeLimit, or what the pod may use
+		}
 		found = append(found, v)
 	}
 	return found, nil
@@ -85,17 +90,21 @@ const (
 // mount means one that the node's disk backs.
 func Hint(root *specs.Spec, dirs []EmptyDir) {
 	for _, d := range dirs {
-		hint(root, d.Name, d.Path)
+		options := "rw"
+		if d.Size > 0 {
+			options += ",size=" + strconv.FormatInt(d.Size, 10)
+		}
+		hint(root, d.Name, d.Path, options)
 	}
 	for _, m := range root.Mounts {
 		if m.Destination == shmPath && m.Type == "bind" {
-			hint(root, shmName, m.Source)
+			hint(root, shmName, m.Source, "rw")
 		}
 	}
 }
 
-func hint(root *specs.Spec, name, source string) {
-	for key, value := range map[string]string{"source": source, "type": tmpfs, "share": "pod", "options": "rw"} {
+func hint(root *specs.Spec, name, source, options string) {
+	for key, value := range map[string]string{"source": source, "type": tmpfs, "share": "pod", "options": options} {
 		root.Annotations[hintPrefix+name+"."+key] = value
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
 	criv1 "k8s.io/cri-api/pkg/apis/runtime/v1"
 
 	"github.com/ateom/ateom/e2e/harness"
@@ -23,6 +24,7 @@ var specs = []check{
 	{"a program finds what its configuration says", configurationHolds},
 	{"directories of the node are mounted", directoriesAreMounted},
 	{"an emptyDir is the containers' together", emptyDirIsShared},
+	{"an emptyDir in memory holds what its limit says", memoryIsLimited},
 	{"containers see each other's processes if they share them", processesAreShared},
 	{"a sandbox is reached at its address", addressIsReached},
 	{"privileges are those of the sandbox", privilegesStayInside},
@@ -129,6 +131,51 @@ func emptyDirIsShared(t *testing.T, n *node) {
 	if _, err := os.Stat(filepath.Join(emptyDir(p.config, "scratch"), "x")); err == nil {
 		t.Error("the file is on the node: the volume is not in the sandbox")
 	}
+}
+
+// withMemory makes an emptyDir volume in memory, as large as kubelet makes it: its
+// sizeLimit, or what the pod may use.
+func withMemory(t *testing.T, name, size string) func(*criv1.PodSandboxConfig) {
+	return func(c *criv1.PodSandboxConfig) {
+		withEmptyDir(t, name)(c)
+		dir := emptyDir(c, name)
+		if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := unix.Unmount(dir, 0); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// memoryIsLimited fills a volume while it is new, after a sleep, and in another
+// sandbox to which kubelet gives more.
+func memoryIsLimited(t *testing.T, n *node) {
+	start := func(p *pod) *container {
+		return p.start(t, "app", "sleep 1000", func(c *criv1.ContainerConfig) {
+			c.Mounts = []*criv1.Mount{{ContainerPath: "/scratch", HostPath: emptyDir(p.config, "scratch")}}
+		})
+	}
+	wantLimit := func(when string, c *container) {
+		t.Helper()
+		if got := c.sh(t, "head -c 4194304 /dev/zero > /scratch/x; stat -c %s /scratch/x; rm /scratch/x"); got != "2097152\n" {
+			t.Errorf("%s, this many bytes go into the volume: %s", when, got)
+		}
+	}
+	p := n.run(t, withMemory(t, "scratch", "2m"))
+	c := start(p)
+	wantLimit("at first", c)
+	c.pause(t)
+	n.Node.Ateom(t, "tasks", "resume", c.id)
+	wantLimit("after a sleep", c)
+	id := harness.LastLine(n.Node.Ateom(t, "tasks", "commit", "--scope", "Full", c.id))
+	p.remove(t)
+	q := n.run(t, withMemory(t, "scratch", "8m"), func(c *criv1.PodSandboxConfig) {
+		c.Annotations["ateom.dev/restore-from"], c.Annotations["ateom.dev/store"] = id, "dir"
+	})
+	wantLimit("in another sandbox", start(q))
 }
 
 func processesAreShared(t *testing.T, n *node) {
