@@ -57,7 +57,8 @@ func deleteResponse(p *process) *taskapi.DeleteResponse {
 }
 
 func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container) error {
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	// Whoever asked may hang up meanwhile: half a Delete helps nobody.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
 	defer cancel()
 	defer sb.overrule(c)()
 	ctx, end, err := sb.take(ctx)
@@ -88,8 +89,14 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		return nil
 	}
 	sb.endWork(ctx)
+	time.AfterFunc(shutdownLimit, s.shutdownIfEmpty)
 	return errors.Join(sb.cleanUp(ctx), os.RemoveAll(sb.volumesDir))
 }
+
+// shutdownLimit is how long a shim whose last container was deleted waits for the
+// Shutdown that containerd sends at once. One that was killed between the two
+// finds no task after its restart, and so sends none.
+const shutdownLimit = 5 * time.Second
 
 // ownCgroup is the cgroup that ends with the sandbox, if any does: a pod's is kubelet's,
 // and one that was there before is somebody else's.
@@ -147,14 +154,17 @@ func (s *sandbox) cleanUp(ctx context.Context) error {
 }
 
 // Shutdown ends the process if no container is left.
-func (s *Service) Shutdown(_ context.Context, r *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+func (s *Service) Shutdown(context.Context, *taskapi.ShutdownRequest) (*emptypb.Empty, error) {
+	s.shutdownIfEmpty()
+	return &emptypb.Empty{}, nil
+}
+
+func (s *Service) shutdownIfEmpty() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sandbox != nil && len(s.sandbox.all()) > 0 {
-		return &emptypb.Empty{}, nil
+	if s.sandbox == nil || len(s.sandbox.all()) == 0 {
+		s.shutdown.Shutdown()
 	}
-	s.shutdown.Shutdown()
-	return &emptypb.Empty{}, nil
 }
 
 // removeContainers removes from runsc, in this order, what a sandbox was that is

@@ -8,8 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
+
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 
 	"github.com/ateom/ateom/e2e/harness"
 )
@@ -94,4 +97,23 @@ func nothingOf(t *testing.T, task *harness.Task) error {
 		return fmt.Errorf("the cgroup is there, with %d bytes", bytes)
 	}
 	return nil
+}
+
+// A containerd that was killed between Delete and Shutdown comes back to a shim
+// without a task, and sends no Shutdown any more: the shim leaves by itself, and
+// nothing of it stays.
+func TestAShimWithoutATaskLeaves(t *testing.T) {
+	t.Parallel()
+	s, _ := start(t)
+	service, ctx := dial(t, s), s.Node.Context(t)
+	r := harness.Record(t, s.Node)
+	if _, err := service.Kill(ctx, &taskapi.KillRequest{ID: s.ID, Signal: uint32(syscall.SIGKILL)}); err != nil {
+		t.Fatal(err)
+	}
+	r.Until(t, s.ID, "exit")
+	if _, err := service.Delete(ctx, &taskapi.DeleteRequest{ID: s.ID}); err != nil {
+		t.Fatal(err)
+	}
+	harness.Eventually(t, func() error { return nothingOf(t, s.Task) })
+	s.Remove(t)
 }

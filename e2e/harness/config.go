@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"strings"
 	"text/template"
 
 	"github.com/pelletier/go-toml/v2"
@@ -192,6 +193,9 @@ func (n *Node) leftovers() error {
 		found, err := filepath.Glob(pattern)
 		errs = append(errs, err)
 		for _, path := range found {
+			if strings.HasPrefix(filepath.Base(path), ".") {
+				continue // a bundle that containerd was removing when it was killed: it never looks again
+			}
 			errs = append(errs, fmt.Errorf("close node: left behind: %s", path))
 		}
 	}
