@@ -47,12 +47,12 @@ kubernetes: packages ## build etcd, Kubernetes, Helm and runc's shim, cached, an
 	@e2e/tools/packages /usr/lib/cni/bridge=containernetworking-plugins iptables=iptables criu=criu runc=runc
 	@mkdir -p bin/tools && paths=$$(e2e/tools/install $(KUBERNETES)) && for path in $$paths; do ln -sfn $$path bin/tools/; done
 
-.PHONY: images
-images: packages ## make the root filesystems that the tests run in, cached
+.PHONY: rootfs
+rootfs: packages ## make the root filesystems that the tests run in, cached
 	$(GO) run ./e2e/images/mkimages
 
-.PHONY: node-image
-node-image: build ## write the image of the node's pod to dist/ateom-node.tar, without a registry
+.PHONY: images
+images: build ## write the image of the node's pod to dist/ateom-node.tar, without a registry
 	$(GO) run ./deploy/image
 
 .PHONY: packages
@@ -95,26 +95,26 @@ race: build tools ## the tests of single packages under the race detector, and t
 	CGO_ENABLED=1 ATEOM_HISTORIES=2000 $(GOTEST) -race -timeout 60m $$($(GO) list ./... | grep -v '^github.com/ateom/ateom/e2e/')
 
 .PHONY: e2e
-e2e: build tools images ## the tests on a real containerd, runsc, S3 and GCS server (root)
+e2e: build tools rootfs ## the tests on a real containerd, runsc, S3 and GCS server (root)
 	$(GOTEST) -timeout 20m $$($(GO) list ./e2e/... | grep -Ev '/e2e/(check|k8s)(/|$$)')
 
 .PHONY: e2e-k8s
-e2e-k8s: build tools kubernetes images node-image ## the tests on a real kubelet and API server (root)
+e2e-k8s: build tools kubernetes rootfs images ## the tests on a real kubelet and API server (root)
 	$(GOTEST) -p 1 -timeout 20m ./e2e/k8s/...
 
 .PHONY: many
-many: build tools images ## pause 200 sandboxes at once, weigh and watch them, commit and resume them at random (root)
+many: build tools rootfs ## pause 200 sandboxes at once, weigh and watch them, commit and resume them at random (root)
 	ATEOM_MANY=200 $(GOTEST) -timeout 20m -v -run ManyAsleep ./e2e/observe
 
 .PHONY: soak
-soak: build tools images ## thousands of kills at random moments, SOAK=200 pauses and resumes of each of six kinds of programs; hours (root)
+soak: build tools rootfs ## thousands of kills at random moments, SOAK=200 pauses and resumes of each of six kinds of programs; hours (root)
 	$(GO) run ./e2e/images/mkimages programs
 	ATEOM_KILLS=$$(( 10 * $(or $(SOAK),200) )) ATEOM_CYCLES=$(or $(SOAK),200) $(GOTEST) -timeout 12h -v ./e2e/endure
 
 ##@ Show
 
 .PHONY: demo
-demo: build tools images ## pause, resume, commit and wake up elsewhere, told as a time line (root)
+demo: build tools rootfs ## pause, resume, commit and wake up elsewhere, told as a time line (root)
 	$(GO) run ./e2e/demo
 
 .PHONY: bench

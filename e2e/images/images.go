@@ -84,7 +84,7 @@ var Pause = Image{
 	fill:   busybox,
 }
 
-// All are the images that `make images` makes.
+// All are the images that `make rootfs` makes.
 var All = []Image{Busybox, Debian, Pause}
 
 // Ensure returns the path of the image's OCI tarball, which it makes first if
