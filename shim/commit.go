@@ -215,6 +215,11 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 	var saved []artifacts.Part
 	var work errgroup.Group
 	if from == Running {
+		if plan.scope == artifacts.Full {
+			if err := sb.settleMembers(ctx); err != nil {
+				return nil, nil, err
+			}
+		}
 		defer sb.runsOn(ctx, clock) // after the thaw
 		if err := sb.runHooks(ctx, hook.PreSave, clock); err != nil {
 			return nil, nil, err
@@ -229,6 +234,9 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 		}()
 		clock.mark("freeze")
 		if plan.scope == artifacts.Full {
+			if err := sb.checkSettled(); err != nil {
+				return nil, nil, err
+			}
 			work.Go(func() (err error) {
 				saved, err = sb.save(ctx, draft.Dir(), scratch)
 				return err

@@ -25,9 +25,11 @@ type container struct {
 	// skipped says that the container has ended before the snapshot was taken
 	// that its sandbox starts from, and is not run again.
 	skipped bool
-	spec    *specs.Spec
-	decl    *declaration
-	init    *process
+	// gone says that the container has ended and that the sandbox holds it no more.
+	gone bool
+	spec *specs.Spec
+	decl *declaration
+	init *process
 
 	mu    sync.Mutex
 	execs map[string]*execution

@@ -202,6 +202,13 @@ func (s *sandbox) noteEnd(c *container, status int) {
 	}
 }
 
+// noteStarted forgets that a container of that name has ended.
+func (s *sandbox) noteStarted(c *container) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.completed, c.name)
+}
+
 // errStillRestoring refuses a verb on a sandbox that does not run yet.
 func (s *sandbox) errStillRestoring() error {
 	s.mu.Lock()

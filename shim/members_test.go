@@ -4,6 +4,7 @@
 package shim
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -74,5 +75,18 @@ func TestASandboxIsCompleteWhenTheLastContainerHasCome(t *testing.T) {
 	// Whatever comes later is a container as any other.
 	if err := o.checkMember(member("debugger", "", nil), nil); err != nil {
 		t.Errorf("an ephemeral container: %v", err)
+	}
+}
+
+// A container that is started again has not ended, whatever the one before has done.
+func TestAContainerThatIsStartedAgainHasNotEnded(t *testing.T) {
+	sb := &sandbox{id: "box", cri: true, completed: map[string]bool{}}
+	sb.noteEnd(&container{id: "app-1", name: "app"}, 0)
+	if names := sb.completedNames(); !slices.Equal(names, []string{"app"}) {
+		t.Fatalf("ended are %q", names)
+	}
+	sb.noteStarted(&container{id: "app-2", name: "app"})
+	if names := sb.completedNames(); len(names) > 0 {
+		t.Errorf("ended are %q, though it runs", names)
 	}
 }

@@ -92,6 +92,9 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	if err != nil {
 		return nil, err
 	}
+	if err := sb.settleMembers(ctx); err != nil {
+		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, err)
+	}
 	if err := sb.machine.move(Pausing, Running); err != nil {
 		return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, err)
 	}
@@ -123,6 +126,11 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	// What is typed from now on is for the sandbox that comes back.
 	release := sb.holdInput(ctx)
 	thaw, err := sb.freeze(ctx)
+	if err == nil {
+		if err = sb.checkSettled(); err != nil {
+			thaw()
+		}
+	}
 	if err != nil {
 		release()
 		return nil, s.withEnding(l, err)
@@ -239,11 +247,6 @@ func (s *sandbox) canSave() (artifacts.Scope, error) {
 	live := s.live()
 	if len(live) == 0 {
 		return "", fmt.Errorf("sandbox %s has no running container: %w", s.id, errdefs.ErrFailedPrecondition)
-	}
-	for _, c := range s.all() {
-		if !c.init.isStarted() {
-			return "", fmt.Errorf("container %s of sandbox %s is created and not started; start or delete it first: %w", c.id, s.id, errdefs.ErrFailedPrecondition)
-		}
 	}
 	switch scope := live[0].decl.onPause; {
 	case scope == artifacts.None:

@@ -123,6 +123,7 @@ func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *c
 // started notes that a container has been started, and watches for its end.
 func (s *Service) started(sb *sandbox, l *life, c *container) {
 	c.init.setStarted(l.pid)
+	sb.noteStarted(c)
 	s.events.put(&eventstypes.TaskStart{ContainerID: c.id, Pid: uint32(l.pid)})
 	go s.watch(sb, l, c)
 	if c.isRoot(sb) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/containerd/containerd/v2/client"
+	"github.com/containerd/containerd/v2/pkg/cio"
 
 	"github.com/ateom/ateom/e2e/harness"
 )
@@ -49,6 +50,54 @@ func TestContainersOfAGroupShareASandbox(t *testing.T) {
 	}
 	if code := second.KillAndWait(t, syscall.SIGKILL); code != 137 {
 		t.Errorf("exit code of the second container %d, want 137", code)
+	}
+	first.WantState(t, client.Running)
+}
+
+// A container that has ended and was not deleted yet keeps no sandbox asleep: a
+// snapshot does without it.
+func TestAContainerThatHasEndedKeepsNoSandboxAsleep(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	group := map[string]string{"io.containerd.ateom.v1.group": harness.NewID(t)}
+	first := n.Run(t, harness.Container{Args: []string{"sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done"}, Annotations: group})
+	second := n.Run(t, harness.Container{Args: []string{"sh", "-c", "exit 3"}, Annotations: group})
+	harness.Eventually(t, func() error {
+		if s := second.State(t); s != client.Stopped {
+			return fmt.Errorf("it is %s", s)
+		}
+		return nil
+	})
+	for _, verb := range [][]string{{"pause"}, {"resume"}, {"commit", "--scope", "Full"}, {"pause"}, {"resume"}} {
+		n.Ateom(t, append(append([]string{"tasks"}, verb...), first.ID)...)
+	}
+	lines := strings.Count(first.Log(t), "\n")
+	first.AwaitLog(t, fmt.Sprintf("\n%d\n", lines+10))
+	status, err := second.Delete(n.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := status.ExitCode(); code != 3 {
+		t.Errorf("exit code %d of the container that has ended, want 3", code)
+	}
+}
+
+// A container that was created and not started yet is in the way of a snapshot,
+// which would wait for it for ever.
+func TestNoSnapshotHoldsAContainerThatWasNotStarted(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	group := map[string]string{"io.containerd.ateom.v1.group": harness.NewID(t)}
+	first := n.Run(t, harness.Container{Args: []string{"sleep", "10000"}, Annotations: group})
+	second := n.Create(t, harness.Container{Args: []string{"sleep", "10000"}, Annotations: group})
+	if _, err := second.Container.NewTask(n.Context(t), cio.NullIO); err != nil {
+		t.Fatal(err)
+	}
+	for _, verb := range [][]string{{"pause"}, {"commit", "--scope", "Full"}} {
+		r := n.Do(t, harness.Command{Program: "ctr-ateom", Args: append(append([]string{"tasks"}, verb...), first.ID)})
+		if want := "container " + second.ID + " of sandbox"; r.Code == 0 || !strings.Contains(r.Stderr, want) || !strings.Contains(r.Stderr, "created and not started") {
+			t.Errorf("%v: exit code %d, %q, want the container named", verb, r.Code, r.Stderr)
+		}
 	}
 	first.WantState(t, client.Running)
 }
