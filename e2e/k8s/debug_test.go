@@ -40,7 +40,7 @@ func TestADebuggerJoinsAPodAndLeavesIt(t *testing.T) {
 	awaitLooks(slept + 3)
 	p.WantUndisturbed(t)
 
-	k.Kubectl(t, "exec", "patient", "-c", "debugger", "--", "touch", "/tmp/go")
+	p.Try(t, "exec", "patient", "-c", "debugger", "--", "touch", "/tmp/go") // which may end before it is answered
 	k.Await(t, "wait", "--for=jsonpath={.status.ephemeralContainerStatuses[0].state.terminated.exitCode}=3", "pod/patient")
 	id := harness.LastLine(k.Node.Ateom(t, "tasks", "commit", "--scope", "Full", app))
 	k.Kubectl(t, "delete", "pod", "patient", "--wait")
