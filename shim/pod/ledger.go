@@ -92,23 +92,11 @@ func (l *Ledger) SetPaused(id artifacts.ID) error {
 		if err := l.replace(pausedSuffix, []byte(id)); err != nil {
 			return err
 		}
-	} else if err := removeDurably(l.path + pausedSuffix); err != nil {
+	} else if err := replace.Remove(l.path + pausedSuffix); err != nil {
 		return fmt.Errorf("write the pod's ledger: %w", err)
 	}
 	l.Paused = id
 	return nil
-}
-
-// removeDurably removes a file, which need not be there.
-func removeDurably(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
 }
 
 // replace writes one of the ledger's files whole or not at all, and durably.

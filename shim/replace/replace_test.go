@@ -62,3 +62,24 @@ func TestAFullDiskChangesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestFilesAreRemoved(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	if err := Durably(path, []byte("content"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, how := range []string{"that is there", "that is not"} {
+		if err := Remove(path); err != nil {
+			t.Errorf("a file %s: %v", how, err)
+		}
+		if _, err := os.Stat(path); err == nil {
+			t.Errorf("a file %s is there", how)
+		}
+	}
+	if err := Durably(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Remove(filepath.Join(path, "below")); err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("below a file: %v", err)
+	}
+}
