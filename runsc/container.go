@@ -25,9 +25,9 @@ type CreateOpts struct {
 	ConsoleSocket string
 }
 
-// PidFile is the file of a bundle in which Create leaves the id of the
+// pidFileName is the file of a bundle in which Create leaves the id of the
 // sandbox's process.
-const PidFile = "init.pid"
+const pidFileName = "init.pid"
 
 // Create creates a container from the bundle and returns the pid of the
 // process that stands for it on the host.
@@ -37,7 +37,7 @@ func (r *Runsc) Create(ctx context.Context, id, bundle string, opts CreateOpts) 
 
 // create runs a command that creates a container, completed by what says how.
 func (r *Runsc) create(ctx context.Context, id, bundle string, opts CreateOpts, c command) (pid int, err error) {
-	pidFile := filepath.Join(bundle, PidFile)
+	pidFile := filepath.Join(bundle, pidFileName)
 	if err := os.Remove(pidFile); err != nil && !os.IsNotExist(err) {
 		return 0, fmt.Errorf("remove old pid file: %w", err)
 	}

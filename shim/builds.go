@@ -49,9 +49,9 @@ func (s *sandbox) useBuild(ctx context.Context, want runsc.Identity) error {
 }
 
 // findBuild returns the path of a build: the sandbox's own runsc, the node's
-// default, one of runsc-builds, or one that the installer has kept. The configuration
-// is read anew before the
-// search is given up: who has just upgraded a node puts there what it had.
+// default, one of runsc-builds, or one that the installer has kept. The
+// configuration is read anew before the search is given up: who has just upgraded
+// a node puts there what it had.
 func (s *sandbox) findBuild(ctx context.Context, want runsc.Identity) (path string, err error) {
 	own, err := s.identify(ctx, s.runsc.Binary)
 	if err == nil && own.SHA256 == want.SHA256 {

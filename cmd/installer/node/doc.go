@@ -6,6 +6,6 @@
 //
 // It changes nothing that it has not written down first, restarts containerd
 // only if containerd's configuration has changed, and puts everything back if
-// containerd does not come up, or Kubernetes would not find the runtime. It must never touch what somebody else has
-// changed since, nor snapshots.
+// containerd does not come up, or Kubernetes would not find the runtime. It must
+// never touch what somebody else has changed since, nor snapshots.
 package node
