@@ -15,11 +15,7 @@ import (
 // without the volumes that belong to it.
 func TestWhatAPodSleepsInIsItsOwn(t *testing.T) {
 	k := shared.Cluster(t)
-	sleeper := diary(t, k, "sleeper", "")
-	gate(t, sleeper, "")
-	open(t, sleeper)
-	awaitOutput(t, sleeper, "begins after\n")
-	k.Await(t, "wait", "--for=condition=Ready", "pod/sleeper")
+	sleeper := begin(t, k, "sleeper")
 	app := sleeper.Container(t, "app")
 	said := regexp.MustCompile(`(?m)^snapshot (\S+)`).FindStringSubmatch(k.Node.Ateom(t, "tasks", "pause", app))
 	if said == nil {

@@ -46,6 +46,17 @@ func diary(t *testing.T, k *cluster.Cluster, name, annotations string) *agentpod
 	return &agentpod.Pod{Cluster: k, Name: name}
 }
 
+// begin makes such a pod, which begins over an empty volume.
+func begin(t *testing.T, k *cluster.Cluster, name string) *agentpod.Pod {
+	t.Helper()
+	p := diary(t, k, name, "")
+	gate(t, p, "")
+	open(t, p)
+	awaitOutput(t, p, "begins after\n")
+	k.Await(t, "wait", "--for=condition=Ready", "pod/"+name)
+	return p
+}
+
 // gate returns containerd's id of the pod's gate, when it runs and is not the old one.
 func gate(t *testing.T, p *agentpod.Pod, old string) (id string) {
 	t.Helper()
@@ -74,11 +85,7 @@ func open(t *testing.T, p *agentpod.Pod) {
 // lost later.
 func TestAPodStartsOverTheVolumesOfASnapshot(t *testing.T) {
 	k := shared.Cluster(t)
-	author := diary(t, k, "author", "")
-	gate(t, author, "")
-	open(t, author)
-	awaitOutput(t, author, "begins after\n")
-	k.Await(t, "wait", "--for=condition=Ready", "pod/author")
+	author := begin(t, k, "author")
 	id := harness.LastLine(k.Node.Ateom(t, "tasks", "commit", "--scope", "Data", author.Container(t, "app")))
 	k.Kubectl(t, "delete", "pod", "author", "--wait")
 

@@ -14,28 +14,10 @@ import (
 )
 
 // Kubelet probes a paused pod and measures it. The pod stays an endpoint of its
-// Services: clients come that wait for the server to speak. Probes are as they are
-// by default: a second each, and three that fail end the container.
+// Services: clients come that wait for the server to speak.
 func TestKubeletLetsAPausedPodSleepOn(t *testing.T) {
 	k := shared.Cluster(t)
-	k.Apply(t, `
-apiVersion: v1
-kind: Pod
-metadata: {name: visited}
-spec:
-  runtimeClassName: ateom
-  nodeName: node
-  terminationGracePeriodSeconds: 1
-  containers:
-  - name: app
-    image: ateom.test/busybox:latest
-    imagePullPolicy: Never
-    command: [sh, -c, 'mkdir /www; echo hi > /www/x; exec busybox httpd -f -p 8080 -h /www']
-    readinessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
-    livenessProbe: {httpGet: {path: /x, port: 8080}, periodSeconds: 1}
-`)
-	k.Await(t, "wait", "--for=condition=Ready", "pod/visited")
-	p := &agentpod.Pod{Cluster: k, Name: "visited"}
+	p := serve(t, k, "visited")
 	app := p.Container(t, "app")
 	var awake float64
 	p.AwaitFigures(t, func(f map[string]agentpod.Figures) bool {
