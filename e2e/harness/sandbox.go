@@ -268,6 +268,17 @@ func (task *Task) WantState(t testing.TB, want client.ProcessStatus) {
 	}
 }
 
+// AwaitState waits until the task is in that state.
+func (task *Task) AwaitState(t testing.TB, want client.ProcessStatus) {
+	t.Helper()
+	Eventually(t, func() error {
+		if got := task.State(t); got != want {
+			return fmt.Errorf("%s is %s, want %s", task.ID, got, want)
+		}
+		return nil
+	})
+}
+
 // RunToEnd starts the task of a created container, without streams, and
 // returns its exit code.
 func (task *Task) RunToEnd(t testing.TB) uint32 {

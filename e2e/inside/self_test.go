@@ -110,12 +110,7 @@ func TestAProgramPausesItself(t *testing.T) {
 	t.Parallel()
 	n := harness.Shared(t)
 	task := n.Run(t, ask("nap", "Pause", "Commit,Pause"))
-	harness.Eventually(t, func() error {
-		if s := task.State(t); s != client.Paused {
-			return fmt.Errorf("the sandbox is %s", s)
-		}
-		return nil
-	})
+	task.AwaitState(t, client.Paused)
 	if left := task.Processes(t); len(left) > 0 {
 		t.Errorf("processes while paused: %q", left)
 	}

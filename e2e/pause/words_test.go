@@ -104,12 +104,7 @@ func TestAVerbTellsHowItsSandboxDied(t *testing.T) {
 			}
 			said, _, _ := strings.Cut(r.Stderr, "\nhint: ")
 			wantWords(t, said, append(c.words, fmt.Sprintf("pid %d", pid))...)
-			harness.Eventually(t, func() error {
-				if s := task.State(t); s != client.Stopped {
-					return fmt.Errorf("the task is %s", s)
-				}
-				return nil
-			})
+			task.AwaitState(t, client.Stopped)
 		})
 	}
 }

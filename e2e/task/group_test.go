@@ -62,12 +62,7 @@ func TestAContainerThatHasEndedKeepsNoSandboxAsleep(t *testing.T) {
 	group := map[string]string{"io.containerd.ateom.v1.group": harness.NewID(t)}
 	first := n.Run(t, harness.Container{Args: []string{"sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); sleep 0.01; done"}, Annotations: group})
 	second := n.Run(t, harness.Container{Args: []string{"sh", "-c", "exit 3"}, Annotations: group})
-	harness.Eventually(t, func() error {
-		if s := second.State(t); s != client.Stopped {
-			return fmt.Errorf("it is %s", s)
-		}
-		return nil
-	})
+	second.AwaitState(t, client.Stopped)
 	for _, verb := range [][]string{{"pause"}, {"resume"}, {"commit", "--scope", "Full"}, {"pause"}, {"resume"}} {
 		n.Ateom(t, append(append([]string{"tasks"}, verb...), first.ID)...)
 	}
