@@ -31,6 +31,17 @@ func (task *Task) Processes(t testing.TB) []string {
 	return out
 }
 
+// AwaitNoProcesses waits until there are no Processes any more.
+func (task *Task) AwaitNoProcesses(t testing.TB) {
+	t.Helper()
+	Eventually(t, func() error {
+		if left := task.Processes(t); len(left) > 0 {
+			return fmt.Errorf("processes left: %q", left)
+		}
+		return nil
+	})
+}
+
 // Shims lists the shim processes that were started for the task.
 func (task *Task) Shims(t testing.TB) []string {
 	t.Helper()

@@ -5,7 +5,6 @@ package pause
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 	"syscall"
 	"testing"
@@ -88,12 +87,7 @@ func TestNothingStaysOfAStalledResumeWhoseShimDies(t *testing.T) {
 			s.KillShim(t)
 			<-ended
 			r.Until(t, s.ID, "delete")
-			harness.Eventually(t, func() error {
-				if left := s.Processes(t); len(left) > 0 {
-					return fmt.Errorf("processes left: %q", left)
-				}
-				return nil
-			})
+			s.AwaitNoProcesses(t)
 			n.Ateom(t, "snapshots", "verify", "--deep", "--store", "local", id)
 		})
 	}

@@ -89,12 +89,7 @@ func TestContainerdCleansUpAfterAShimThatDied(t *testing.T) {
 			began := time.Now()
 			task.KillShim(t)
 			r.Until(t, task.ID, "delete")
-			harness.Eventually(t, func() error {
-				if left := task.Processes(t); len(left) > 0 {
-					return fmt.Errorf("processes left: %q", left)
-				}
-				return nil
-			})
+			task.AwaitNoProcesses(t)
 			if took := time.Since(began); took > 5*time.Second {
 				t.Errorf("cleaning up took %s", took)
 			}
