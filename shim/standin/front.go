@@ -15,25 +15,36 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // maxConns bounds the connections at a time, to all ports together. Each is some
 // 20 KiB of the shim's memory.
 const maxConns = 64
 
-// grace is how long a connection keeps its place when more want in: a probe
+// A grace is how long connections keep their places when more want in. A probe
 // speaks at once, is answered at once, and waits a second by default.
-const grace = 50 * time.Millisecond
+type grace struct {
+	silent time.Duration // of who has said nothing
+	spoken time.Duration // of who has, and whom a busy node did not answer yet
+}
+
+var defaultGrace = grace{silent: 50 * time.Millisecond, spoken: 500 * time.Millisecond}
 
 // A front bounds a listener's connections, and lets it speak TLS with those who
 // begin so: a probe with scheme HTTPS, which does not look at the certificate.
 //
-// When there are too many, the oldest is closed. Clients of a protocol in which
-// the server speaks first say nothing and stay; kubelet's probes, if they had to
-// queue behind them, would fail, and kubelet would kill the container.
+// When there are too many, the one whose grace ends first is closed. Clients of a
+// protocol in which the server speaks first say nothing and stay; kubelet's
+// probes, if they had to queue behind them, would fail, and kubelet would kill
+// the container.
 type front struct {
 	net.Listener
+	grace  grace
 	freed  chan struct{} // has an element if a connection was closed since the last look
 	closed chan struct{}
 	once   sync.Once
@@ -42,8 +53,8 @@ type front struct {
 	open []*greeted // the oldest first
 }
 
-func newFront(l net.Listener) *front {
-	return &front{Listener: l, freed: make(chan struct{}, 1), closed: make(chan struct{})}
+func newFront(l net.Listener, g grace) *front {
+	return &front{Listener: l, grace: g, freed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
@@ -55,26 +66,31 @@ func (f *front) Accept() (net.Conn, error) {
 	g := &greeted{Conn: conn, since: time.Now()}
 	g.release = func() { f.remove(g) }
 	for {
-		oldest, err := f.add(g)
+		next, err := f.add(g)
 		if err != nil {
 			return nil, errors.Join(err, conn.Close())
 		}
-		if oldest == nil {
+		if next == nil {
 			return g, nil
 		}
-		late := time.NewTimer(time.Until(oldest.since.Add(grace)))
+		left := time.Until(f.ends(next))
+		if left <= 0 {
+			next.Close()
+			continue
+		}
+		late := time.NewTimer(left)
 		select {
 		case <-f.freed:
 		case <-f.closed:
-		case <-late.C:
-			oldest.Close()
+		case <-late.C: // unless it has spoken meanwhile
 		}
 		late.Stop()
 	}
 }
 
-// add takes a connection in, or returns the oldest if there are too many.
-func (f *front) add(g *greeted) (oldest *greeted, err error) {
+// add takes a connection in, or returns the next one to close if there are too
+// many.
+func (f *front) add(g *greeted) (next *greeted, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	select {
@@ -83,10 +99,18 @@ func (f *front) add(g *greeted) (oldest *greeted, err error) {
 	default:
 	}
 	if len(f.open) >= maxConns {
-		return f.open[0], nil
+		return slices.MinFunc(f.open, func(a, b *greeted) int { return f.ends(a).Compare(f.ends(b)) }), nil
 	}
 	f.open = append(f.open, g)
 	return nil, nil
+}
+
+// ends tells when a connection's grace ends.
+func (f *front) ends(g *greeted) time.Time {
+	if g.hasSpoken() {
+		return g.since.Add(f.grace.spoken)
+	}
+	return g.since.Add(f.grace.silent)
 }
 
 func (f *front) remove(g *greeted) {
@@ -118,7 +142,23 @@ type greeted struct {
 	since   time.Time
 	release func()
 	once    sync.Once
-	in      net.Conn // what is read from and written to
+	in      net.Conn    // what is read from and written to
+	heard   atomic.Bool // whether the first byte was read
+}
+
+// hasSpoken tells whether a byte has come, read or not: on a busy node the
+// goroutine that serves the connection is late.
+func (g *greeted) hasSpoken() bool {
+	if g.heard.Load() {
+		return true
+	}
+	raw, err := g.Conn.(syscall.Conn).SyscallConn()
+	if err != nil {
+		return false
+	}
+	var unread int
+	err = raw.Control(func(fd uintptr) { unread, _ = unix.IoctlGetInt(int(fd), unix.TIOCINQ) })
+	return err == nil && unread > 0
 }
 
 // greet waits for the first byte, on the goroutine that serves the connection.
@@ -128,6 +168,7 @@ func (g *greeted) greet() net.Conn {
 		peeked := &buffered{Conn: g.Conn, r: bufio.NewReaderSize(g.Conn, 512)}
 		g.in = peeked
 		first, err := peeked.r.Peek(1)
+		g.heard.Store(err == nil)
 		if err != nil || first[0] != handshake {
 			return
 		}

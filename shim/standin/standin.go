@@ -28,7 +28,9 @@ type Standin struct {
 
 // Open begins to answer in the network namespace at path, at whatever addresses
 // it has. Close must be called.
-func Open(netns string) (*Standin, error) {
+func Open(netns string) (*Standin, error) { return open(netns, defaultGrace) }
+
+func open(netns string, g grace) (*Standin, error) {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC probes
@@ -43,7 +45,7 @@ func Open(netns string) (*Standin, error) {
 		return nil, fmt.Errorf("stand in for a paused sandbox: %w", err)
 	}
 	s.served.Go(func() {
-		front := newFront(s.ports)
+		front := newFront(s.ports, g)
 		// It ends with Close, which is no failure; a server that is closed before
 		// it serves does not close the listener.
 		_ = s.server.Serve(front)

@@ -4,9 +4,11 @@
 package standin
 
 import (
+	"bufio"
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -26,16 +28,16 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// open stands in in a network namespace of the test's own, and returns a
+// openFor stands in in a network namespace of the test's own, and returns a
 // function that connects to a port there.
-func open(t *testing.T) (s *Standin, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
+func openFor(t *testing.T, g grace) (s *Standin, dial func(ctx context.Context, network, address string) (net.Conn, error)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "ns")
 	if err := network.New(path); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { network.Remove(path) })
-	s, err := Open(path)
+	s, err := open(path, g)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -92,7 +94,7 @@ func ask(dial dialFunc, url, agent string, limit time.Duration) (code int, body 
 }
 
 func TestOnlyProbesAreToldThatAllIsWell(t *testing.T) {
-	_, dial := open(t)
+	_, dial := openFor(t, defaultGrace)
 	const address = "127.0.0.1:8080"
 	for _, scheme := range []string{"http", "https"} {
 		if code, body := get(t, dial, scheme+"://"+address+"/healthz", "kube-probe/1.36"); code != http.StatusOK {
@@ -105,7 +107,7 @@ func TestOnlyProbesAreToldThatAllIsWell(t *testing.T) {
 }
 
 func TestSilentClientsKeepNoProbeWaiting(t *testing.T) {
-	_, dial := open(t)
+	_, dial := openFor(t, defaultGrace)
 	for _, address := range []string{"127.0.0.1:6379", "127.0.0.1:8080"} {
 		silent(t, dial, address, 4*maxConns)
 		if code, body := get(t, dial, "http://127.0.0.1:8080/healthz", "kube-probe/1.36"); code != http.StatusOK {
@@ -114,9 +116,10 @@ func TestSilentClientsKeepNoProbeWaiting(t *testing.T) {
 	}
 }
 
-// A burst of clients is served, not cut: none is older than grace.
+// A burst of clients is served, not cut: each waits for a place of one that was
+// answered. The graces are such that a slow machine does not matter.
 func TestClientsOfABurstAreAnswered(t *testing.T) {
-	_, dial := open(t)
+	_, dial := openFor(t, grace{silent: time.Hour, spoken: time.Hour})
 	var clients sync.WaitGroup
 	for range 2 * maxConns {
 		clients.Go(func() {
@@ -129,8 +132,26 @@ func TestClientsOfABurstAreAnswered(t *testing.T) {
 	clients.Wait()
 }
 
+// Who has spoken is answered although many silent ones came after it, before its
+// request was whole.
+func TestSilentClientsPushNobodyOutWhoSpoke(t *testing.T) {
+	_, dial := openFor(t, grace{silent: time.Nanosecond, spoken: time.Hour})
+	conn, err := dial(t.Context(), "tcp", "127.0.0.1:8080")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: here\r\n")
+	silent(t, dial, "127.0.0.1:8080", 4*maxConns)
+	get(t, dial, "http://127.0.0.1:8080/healthz", "kube-probe/1.36") // those before it were all taken
+	fmt.Fprintf(conn, "\r\n")
+	if resp, err := http.ReadResponse(bufio.NewReader(conn), nil); err != nil || resp.StatusCode != http.StatusServiceUnavailable {
+		t.Errorf("the client that spoke first: %v, %v", resp, err)
+	}
+}
+
 func TestGRPCProbes(t *testing.T) {
-	_, dial := open(t)
+	_, dial := openFor(t, defaultGrace)
 	for agent, want := range map[string]bool{"kube-probe/1.36": true, "client/1": false} {
 		conn, err := grpc.NewClient("passthrough:///127.0.0.1:9000", grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) { return dial(ctx, "tcp", address) }), grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithUserAgent(agent))
 		if err != nil {
@@ -147,7 +168,7 @@ func TestGRPCProbes(t *testing.T) {
 }
 
 func TestEveryPortIsAnsweredUntilClose(t *testing.T) {
-	s, dial := open(t)
+	s, dial := openFor(t, defaultGrace)
 	for _, address := range []string{"127.0.0.1:22", "127.0.0.1:65535", "[::1]:6379"} {
 		conn, err := dial(t.Context(), "tcp", address) // as a TCP probe does, and stays
 		if err != nil {
