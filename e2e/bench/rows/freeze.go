@@ -16,8 +16,12 @@ import (
 	"github.com/ateom/ateom/e2e/bench/report"
 )
 
-// freezing is the time from a request until the workload stands still.
-const freezing = "freeze"
+// Times from a request until the workload stands still.
+const (
+	freezing = "freeze"
+	// freezingEarly is that of a workload whose memory still comes back.
+	freezingEarly = "freeze early"
+)
 
 // pulsing is the memhog that stores the wall clock where the host sees it.
 func (b *Bench) pulsing(mib int) peers.Workload {
@@ -28,8 +32,21 @@ func (b *Bench) pulsing(mib int) peers.Workload {
 	return w
 }
 
-// freezeOnce freezes, reads when the workload's clock stopped, and thaws.
+// freezeOnce freezes the workload with all of its memory there, and once more
+// as soon as it runs again: ateom's Pause lasts until the memory is on the disk,
+// and a Resume does not wait until all is back.
 func freezeOnce(ctx context.Context, c *contestant) error {
+	if _, err := c.digest(ctx); err != nil { // reads all of it
+		return err
+	}
+	if err := c.freeze(ctx, freezing); err != nil {
+		return err
+	}
+	return c.freeze(ctx, freezingEarly)
+}
+
+// freeze freezes, reads when the workload's clock stopped, and thaws.
+func (c *contestant) freeze(ctx context.Context, key string) error {
 	box, ok := c.box.(peers.Freezer)
 	if !ok {
 		return errors.New("freeze: the peer cannot")
@@ -61,23 +78,28 @@ func freezeOnce(ctx context.Context, c *contestant) error {
 		return fmt.Errorf("thaw: the nonce was %s and is %s: this is another process", before.Nonce, after.Nonce)
 	}
 	// Between two beats it may stand still already when it is asked to.
-	c.value(freezing, milliseconds(time.Duration(max(0, stopped-asked))))
+	c.value(key, milliseconds(time.Duration(max(0, stopped-asked))))
 	return nil
 }
 
 func freezeRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "From the request until the program's own clock stands still: a thread of it looks at the wall clock " +
 		"every 50 µs and stores it where the host sees it. ateom is the whole Pause through containerd, of which " +
-		"only this first part counts here; raw is runsc pause."}
+		"only this first part counts here; raw is runsc pause. All of the program's memory is there when it is frozen, " +
+		"unless it says just resumed."}
 	r.Bound = askingBound
 	for _, mib := range []int{64, 1024} {
-		n := b.iterations(15, 100)
+		n := b.iterations(30, 100)
 		if mib >= 1024 {
-			n = b.iterations(3, 15)
+			n = b.iterations(6, 15)
 		}
 		got := contest{bench: b, workload: b.pulsing(mib), names: []string{ateom, raw}, iterations: n, what: size(mib),
-			units: map[string]string{freezing: "ms"}, step: freezeOnce}.run(ctx)
+			units: map[string]string{freezing: "ms", freezingEarly: "ms"}, step: freezeOnce}.run(ctx)
 		r.Series = append(r.Series, got.of(freezing, ateom, raw)...)
+		for _, s := range got.of(freezingEarly, ateom) {
+			s.What += ", just resumed"
+			r.Series = append(r.Series, s)
+		}
 		r.ClaimAtMost(size(mib), ateom, 0.99, 2)
 		r.ClaimRatio(size(mib), ateom, raw, 0.2)
 	}
