@@ -38,6 +38,9 @@ type Process struct {
 // for its pid file and process description. With terminal, io.Stdin must be
 // the replica of a pseudo terminal, which becomes all three streams.
 func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, io IO) (*Process, error) {
+	if ctx.Err() != nil {
+		return nil, fmt.Errorf("runsc exec: %w", context.Cause(ctx))
+	}
 	specFile := filepath.Join(dir, "process.json")
 	pidFile := filepath.Join(dir, "internal.pid")
 	b, err := json.Marshal(spec)

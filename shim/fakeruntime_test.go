@@ -141,7 +141,11 @@ func (f *fakeRuntime) Start(cmd *exec.Cmd) (func() (int, error), error) {
 	}
 	gate, fails := f.begin(args[0])
 	if args[0] == "exec" {
-		return f.exec(cmd, args)
+		wait, err := f.exec(cmd, args)
+		if gate != nil {
+			f.reached <- "exec" // which runs on
+		}
+		return wait, err
 	}
 	killed := make(chan struct{})
 	if gate != nil {
@@ -207,20 +211,24 @@ func startLasting(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// exec runs a process that ends with its sandbox.
+// exec runs a process that ends with its sandbox, or by SIGKILL.
 func (f *fakeRuntime) exec(cmd *exec.Cmd, args []string) (func() (int, error), error) {
 	if err := startLasting(cmd); err != nil {
 		return nil, err
 	}
 	ended := make(chan struct{})
-	died := f.running().died
+	k := f.running()
+	pid, killed := k.addExec()
 	f.gofers.Go(func() {
-		<-died
+		select {
+		case <-k.died:
+		case <-killed:
+		}
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 		close(ended)
 	})
-	err := os.WriteFile(flagValue(args, "--internal-pid-file"), []byte("7"), 0o600)
+	err := os.WriteFile(flagValue(args, "--internal-pid-file"), []byte(strconv.Itoa(pid)), 0o600)
 	return func() (int, error) { <-ended; return killedStatus, nil }, err
 }
 

@@ -168,6 +168,20 @@ type containerManager struct {
 	memory int
 	// signals gets every signal that was sent.
 	signals chan int32
+	// execs are the pids of exec'd processes; one is closed when its process is killed.
+	execs map[int]chan struct{}
+}
+
+// addExec gives an exec'd process a pid, and what tells that it is killed.
+func (k *containerManager) addExec() (pid int, killed <-chan struct{}) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.execs == nil {
+		k.execs = map[int]chan struct{}{}
+	}
+	pid, end := 7+len(k.execs), make(chan struct{})
+	k.execs[pid] = end
+	return pid, end
 }
 
 // end is the death of the sandbox's process.
@@ -241,7 +255,14 @@ func (k *containerManager) Signal(args *struct {
 	Mode       int
 }, _ *struct{}) error {
 	k.signals <- args.Signo
-	if args.Signo == sigkill && args.CID == "box" {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	switch end := k.execs[int(args.PID)]; {
+	case args.Signo != sigkill:
+	case end != nil:
+		close(end)
+		k.execs[int(args.PID)] = nil
+	case args.CID == "box":
 		go k.end()
 	}
 	return nil

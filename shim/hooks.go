@@ -39,7 +39,7 @@ func (s *sandbox) runHooks(ctx context.Context, m hook.Moment, clock *stopwatch)
 				continue
 			}
 			err = fmt.Errorf("run %s %q in container %s: %w%s", m, h.Command, c.id, err, lastLines(s.logFile(c)))
-			if h.OnFailure == hook.Abort {
+			if h.OnFailure == hook.Abort || ctx.Err() != nil {
 				return err
 			}
 			log.G(ctx).WithError(err).Warn("a hook failed and is ignored")
@@ -65,12 +65,14 @@ func (s *sandbox) comeBack(ctx context.Context, scope artifacts.Scope, container
 }
 
 func (s *sandbox) runHook(ctx context.Context, c *container, h *hook.Hook) error {
-	ctx, cancel := context.WithTimeout(ctx, h.Timeout())
+	limited, cancel := context.WithTimeout(ctx, h.Timeout())
 	defer cancel()
-	status, err := (&target{sandbox: s, container: c}).Exec(ctx, h.Command)
+	status, err := (&target{sandbox: s, container: c}).Exec(limited, h.Command)
 	switch {
 	case ctx.Err() != nil:
-		return fmt.Errorf("it did not end within %s: %w", h.Timeout(), context.Cause(ctx))
+		return fmt.Errorf("it was ended with its verb: %w", context.Cause(ctx))
+	case limited.Err() != nil:
+		return fmt.Errorf("it did not end within %s: %w", h.Timeout(), limited.Err())
 	case err != nil:
 		return err
 	case status != 0:
@@ -79,10 +81,16 @@ func (s *sandbox) runHook(ctx context.Context, c *container, h *hook.Hook) error
 	return nil
 }
 
+// hookGrace is what Kill and Delete leave hooks after a save: programs of other
+// containers hold still until then. The rest of killLimit is for the kill itself.
+const hookGrace = killLimit / 2
+
 // runsOn runs the hooks of a sandbox that was to be saved and runs on. Whatever
 // ended the verb, programs that were told to hold still are told to go on.
 func (s *sandbox) runsOn(ctx context.Context, clock *stopwatch) {
-	if err := s.runHooks(context.WithoutCancel(ctx), hook.PostSave, clock); err != nil {
+	ctx, done := s.outlasting(ctx, hookGrace)
+	defer done()
+	if err := s.runHooks(ctx, hook.PostSave, clock); err != nil {
 		log.G(ctx).WithError(err).Warn("run hooks after a save")
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/containerd/errdefs"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -91,6 +92,10 @@ func (t *target) Dial(ctx context.Context, port uint16) (net.Conn, error) {
 	return t.sandbox.dial(ctx, t.container.id, port)
 }
 
+// execEndLimit bounds the end of a command that has taken too long: a Kill may wait
+// for it.
+const execEndLimit = killLimit / 4
+
 // Exec runs a command in the container, as its user, without streams.
 func (t *target) Exec(ctx context.Context, command []string) (int, error) {
 	spec := specs.Process{
@@ -109,7 +114,9 @@ func (t *target) Exec(ctx context.Context, command []string) (int, error) {
 	}
 	status, err := p.Wait(ctx)
 	if ctx.Err() != nil {
-		err = errors.Join(err, t.sandbox.control.Signal(context.WithoutCancel(ctx), t.container.id, p.Pid, 9))
+		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), execEndLimit)
+		defer cancel()
+		err = errors.Join(err, t.sandbox.control.Signal(end, t.container.id, p.Pid, syscall.SIGKILL))
 	}
 	return status, err
 }

@@ -88,8 +88,9 @@ type sandbox struct {
 	life       *life
 	// oomKills is what the next life begins with.
 	oomKills uint64
-	// interrupt ends the verb under way.
+	// interrupt ends the verb under way, which something wins over; overruled ends then.
 	interrupt context.CancelCauseFunc
+	overruled context.Context
 	// overruling are the causes of what wins over every verb and is under way.
 	overruling []error
 	// behind ends the save of a pause that was answered already; nil if there is none.

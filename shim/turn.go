@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/containerd/log"
 )
@@ -56,8 +57,10 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 		return ctx, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), ctx.Err())
 	}
 	verbCtx, cancel := context.WithCancelCause(ctx)
+	overruled, overrule := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.mu.Lock()
-	s.interrupt = cancel
+	s.interrupt = func(cause error) { cancel(cause); overrule(cause) }
+	s.overruled = overruled
 	s.mu.Unlock()
 	rouse()
 	return verbCtx, func() {
@@ -65,6 +68,7 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 		s.interrupt = nil
 		s.mu.Unlock()
 		cancel(nil)
+		overrule(nil)
 		if s.machine.state() == Paused {
 			rest()
 		}
@@ -116,6 +120,29 @@ func (s *sandbox) overruledBy() error {
 		return nil
 	}
 	return s.overruling[0]
+}
+
+// outlasting is ctx without its end, for what the verb under way owes, whatever has
+// ended it: it ends when something has won over the verb for as long as grace, or
+// when done is called.
+func (s *sandbox) outlasting(ctx context.Context, grace time.Duration) (owed context.Context, done func()) {
+	owed, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	s.mu.Lock()
+	overruled := s.overruled
+	s.mu.Unlock()
+	go func() {
+		select {
+		case <-overruled.Done():
+		case <-owed.Done():
+			return
+		}
+		select {
+		case <-time.After(grace):
+			cancel(context.Cause(overruled))
+		case <-owed.Done():
+		}
+	}()
+	return owed, func() { cancel(nil) }
 }
 
 // setBehind notes how to end a save that goes on behind its answer; nil when

@@ -6,6 +6,7 @@ package inside
 import (
 	"fmt"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/containerd/containerd/v2/client"
@@ -122,6 +123,41 @@ func TestAFailedHookFailsTheVerb(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+// A hook that takes its time does not hold up who kills a container, of whichever
+// container it is: its command ends with the verb.
+func TestAKillEndsAHook(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	for moment, args := range map[string][]string{
+		"pre-save":  {"tasks", "pause"},
+		"post-save": {"tasks", "commit", "--scope", "Full"},
+	} {
+		t.Run(moment, func(t *testing.T) {
+			t.Parallel()
+			group := map[string]string{"io.containerd.ateom.v1.group": harness.NewID(t)}
+			second := map[string]string{"io.containerd.ateom.v1.group": group["io.containerd.ateom.v1.group"]}
+			group["ateom.dev/"+moment] = `[{"command":["sh","-c","echo hook > /proc/1/fd/1; exec sleep 4242"],"timeoutSeconds":600}]`
+			task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}, Annotations: group})
+			other := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}, Annotations: second})
+			ended := make(chan struct{})
+			go func() {
+				defer close(ended)
+				n.Do(t, harness.Command{Program: "ctr-ateom", Args: append(args, task.ID)})
+			}()
+			wantMoments(t, task, "hook")
+			if code := other.KillAndWait(t, syscall.SIGKILL); code != 137 {
+				t.Errorf("exit code %d, want 137", code)
+			}
+			<-ended
+			task.WantState(t, client.Running)
+			out, err := output(t, task, "sh", "-c", `cat /proc/[0-9]*/cmdline | tr '\0' ' '`)
+			if err != nil || !strings.Contains(out, "sleep 1000") || strings.Contains(out, "sleep 4242") {
+				t.Errorf("the container's processes are %q, %v", out, err)
+			}
+		})
+	}
 }
 
 // A copy has the hostname of its own container, unless a program has set another one.
