@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/containerd/containerd/v2/pkg/shutdown"
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
@@ -55,7 +56,8 @@ func newBench(t *testing.T) *bench {
 	}
 	sb.runsc.Starter = nil // the test process is no reaper
 	r := &recorder{}
-	s := &Service{namespace: "ns", events: newEventQueue(t.Context(), r), sandbox: sb}
+	_, sd := shutdown.WithShutdown(t.Context())
+	s := &Service{namespace: "ns", events: newEventQueue(t.Context(), r), sandbox: sb, shutdown: sd}
 	flush := sync.OnceFunc(s.events.close)
 	t.Cleanup(flush)
 	return &bench{Service: s, sb: sb, recorder: r, flush: flush}
