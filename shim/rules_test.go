@@ -215,11 +215,22 @@ func (c *cell) wantWait(t *testing.T, v verb, state State) {
 // wantJoin calls the verb, which must be one operation with the one under way.
 func (c *cell) wantJoin(t *testing.T, v verb) {
 	t.Helper()
-	done := c.wait(t, v)
+	done := c.begin(t, v)
+	waiting := map[verb]func() int{verbPause: c.sb.pauses.size, verbResume: c.sb.resumes.size}[v]
+	for began := time.Now(); waiting() != 2; time.Sleep(time.Millisecond) { // nothing tells when it has joined
+		select {
+		case err := <-done:
+			t.Fatalf("it did not join: %v", err)
+		default:
+		}
+		if time.Since(began) > patience {
+			t.Fatalf("%d requests wait for the operation, want 2", waiting())
+		}
+	}
 	c.release()
 	for _, outcome := range []<-chan error{c.outcome, done} {
-		if err := <-outcome; err != nil && !(v == verbResume && errdefs.IsFailedPrecondition(err)) {
-			t.Error(err) // a Resume that came after the end finds a sandbox that runs
+		if err := <-outcome; err != nil {
+			t.Error(err)
 		}
 	}
 	call := map[verb]string{verbPause: "checkpoint", verbResume: "restore"}[v]
@@ -233,6 +244,16 @@ func (c *cell) wantJoin(t *testing.T, v verb) {
 	if n != want {
 		t.Errorf("%s was called %d times, want %d", call, n, want)
 	}
+}
+
+// size is how many requests wait for the operation under way.
+func (f *flights[T]) size() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.current == nil {
+		return 0
+	}
+	return f.current.waiting
 }
 
 // wantKept looks whether what was kept is done when the sandbox runs again.
