@@ -9,10 +9,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"github.com/containerd/ttrpc"
@@ -46,7 +48,8 @@ func (b *bench) noted(t *testing.T) []*journal.Entry {
 }
 
 // A verb is told of once in the log, once in the journal, and to Status; its
-// phases sum to its total in each.
+// total is the time from its request to its end in each, and so is the sum of its
+// phases.
 func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 	b := newBench(t)
 	b.in(t, Running)
@@ -90,8 +93,9 @@ func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 			}
 			sum += took
 		}
-		if total, err := time.ParseDuration(fields["total"].(string)); err != nil || total != sum || total != entries[i].Took() {
-			t.Errorf("total %v, %v; the phases sum to %v", total, err, sum)
+		took := []*stopwatch{w, f}[i].took()
+		if total, err := time.ParseDuration(fields["total"].(string)); err != nil || total != took || sum != took || entries[i].Took() != took {
+			t.Errorf("total %v, %v; the phases sum to %v, and the verb took %v", total, err, sum, took)
 		}
 		if first, ok := fields["first-instruction"]; ok != (i == 0) || ok && first != fields["total"] {
 			t.Errorf("line %d tells of a first instruction after %v", i, first)
@@ -117,6 +121,38 @@ func TestAVerbIsToldOfOnceEverywhere(t *testing.T) {
 	b.sb.ended(ctx, verbCommit, f, nil)
 	if status, err = (snapshots{b.Service}).Status(t.Context(), &ateomv1.StatusRequest{Id: "box"}); err != nil || len(status.GetVerbs()) != 2 || status.GetVerbs()[0].GetCause() != "" {
 		t.Errorf("Status = %v, %v", status, err)
+	}
+}
+
+// took is how long the verb took by the clock, whatever was noted of its phases.
+func (w *stopwatch) took() time.Duration { return w.last.Sub(w.start) }
+
+// What a Pause tells of itself is within what its client has measured, and counts the
+// time in which it was held up.
+func TestThePhasesOfAPauseAreItsTime(t *testing.T) {
+	const held = 50 * time.Millisecond
+	b := newBench(t)
+	f := b.withRuntime(t)
+	b.runs(t, f)
+	release := f.stop("checkpoint")
+	t.Cleanup(release)
+	asked := time.Now()
+	over := make(chan error, 1)
+	go func() {
+		_, err := b.Service.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"})
+		over <- err
+	}()
+	f.await("checkpoint")
+	time.Sleep(held) // that this time is counted is what is tested
+	release()
+	if err := <-over; err != nil {
+		t.Fatal(err)
+	}
+	answered := time.Now()
+	e := b.noted(t)[0]
+	i := slices.IndexFunc(e.Phases, func(p journal.Phase) bool { return p.Name == "save" })
+	if i < 0 || time.Duration(e.Phases[i].Nanos) < held || e.Start.Before(asked) || e.Start.Add(e.Took()).After(answered) {
+		t.Errorf("it says %v from %v on, phases %v; its client asked at %v, was answered at %v, and the save was held for %v", e.Took(), e.Start, e.Phases, asked, answered, held)
 	}
 }
 
