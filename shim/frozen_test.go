@@ -9,6 +9,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -238,6 +239,70 @@ func TestAnExecResumesByPolicy(t *testing.T) {
 	if s := b.sb.machine.state(); s != Running || !e.isStarted() {
 		t.Errorf("the sandbox is %s, the exec started %v", s, e.isStarted())
 	}
+}
+
+// One that comes while the sandbox is being saved resumes it too: at once where the
+// Pause was answered, else after its end.
+func TestAnExecResumesWhatIsBeingSaved(t *testing.T) {
+	for _, returns := range policies[annotationPauseReturn] {
+		t.Run(returns, func(t *testing.T) {
+			b := newBench(t)
+			f := b.withRuntime(t)
+			root, _ := b.runs(t, f)
+			root.decl.pauseReturn, root.decl.execWhilePaused = returns, pausedResume
+			e := &execution{process: newTestProcess("shell"), spec: &specs.Process{}}
+			if err := root.addExec(e); err != nil {
+				t.Fatal(err)
+			}
+			release := f.stop("checkpoint")
+			t.Cleanup(release)
+			paused := make(chan error, 1)
+			go func() {
+				_, err := b.Service.Pause(t.Context(), &taskapi.PauseRequest{ID: "box"})
+				paused <- err
+			}()
+			f.await("checkpoint")
+			over := b.sb.pauses.underWay().ended
+			started := make(chan error, 1)
+			ctx := &watchedContext{Context: t.Context(), waits: make(chan struct{})}
+			go func() {
+				_, err := b.Start(ctx, &taskapi.StartRequest{ID: "box", ExecID: "shell"})
+				started <- err
+			}()
+			if returns == returnSaved {
+				<-ctx.waits
+				release()
+			}
+			select {
+			case err := <-started:
+				if err != nil {
+					t.Error(err)
+				}
+			case <-time.After(patience):
+				t.Error("it waits for the save")
+			}
+			release()
+			if err := <-paused; err != nil {
+				t.Error(err)
+			}
+			<-over
+			if s := b.sb.machine.state(); s != Running || !e.isStarted() {
+				t.Errorf("the sandbox is %s, the exec started %v", s, e.isStarted())
+			}
+		})
+	}
+}
+
+// A watchedContext tells when somebody waits for what it may end.
+type watchedContext struct {
+	context.Context
+	once  sync.Once
+	waits chan struct{}
+}
+
+func (c *watchedContext) Done() <-chan struct{} {
+	c.once.Do(func() { close(c.waits) })
+	return c.Context.Done()
 }
 
 func TestPolicies(t *testing.T) {

@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	eventstypes "github.com/containerd/containerd/api/events"
@@ -20,17 +21,12 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 	if err != nil {
 		return nil, err
 	}
-	v := verbStart
+	var end func()
 	if r.GetExecID() != "" {
-		v = verbStartExec
-		if sb.machine.state() == Paused && c.decl.execWhilePaused == pausedResume {
-			// Whoever else may have resumed it meanwhile has done the same.
-			if _, err := s.resume(ctx, sb); err != nil && sb.machine.state() != Running {
-				return nil, fmt.Errorf("start process %s of %s: %w", r.GetExecID(), c.id, err)
-			}
-		}
+		ctx, end, err = s.beginExec(ctx, sb, c, r.GetExecID())
+	} else {
+		ctx, end, err = sb.begin(ctx, verbStart)
 	}
-	ctx, end, err := sb.begin(ctx, v)
 	if err != nil {
 		return nil, err
 	}
@@ -47,6 +43,25 @@ func (s *Service) Start(ctx context.Context, r *taskapi.StartRequest) (*taskapi.
 		return nil, err
 	}
 	return &taskapi.StartResponse{Pid: uint32(p.hostPid())}, nil
+}
+
+// beginExec is begin for the start of an exec'd process: by the container's policy,
+// what is paused, or becomes so before it is our turn, is resumed first.
+func (s *Service) beginExec(ctx context.Context, sb *sandbox, c *container, execID string) (verbCtx context.Context, end func(), err error) {
+	for {
+		if c.decl.execWhilePaused == pausedResume && (sb.machine.state() == Paused || sb.isBehind()) {
+			// Whoever else may have resumed it meanwhile has done the same.
+			if _, err := s.resume(ctx, sb); err != nil && sb.machine.state() != Running {
+				return ctx, nil, fmt.Errorf("start process %s of %s: %w", execID, c.id, err)
+			}
+		}
+		verbCtx, end, err = sb.begin(ctx, verbStartExec)
+		var refusal *RefusedError
+		if c.decl.execWhilePaused == pausedResume && errors.As(err, &refusal) && refusal.State == Paused {
+			continue
+		}
+		return verbCtx, end, err
+	}
 }
 
 func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err error) {
