@@ -118,6 +118,19 @@ func (s *Service) execExited(c *container, e *execution, status int) {
 	}
 }
 
+// endExecs ends the runscs that stand for exec'd processes. They would take the end of
+// the sandbox for a failure, with a status of their own, and write that where the
+// process has written.
+func (s *Service) endExecs(ctx context.Context, live []*container) {
+	for _, c := range live {
+		for _, e := range c.liveExecs() {
+			if err := s.processes.Kill(e.hostPid()); err != nil {
+				log.G(ctx).WithError(err).WithField("exec", e.execID).Warn("end exec")
+			}
+		}
+	}
+}
+
 // newPty makes a pseudo terminal.
 func newPty() (master, replica *os.File, err error) {
 	m, path, err := console.NewPty()

@@ -323,6 +323,7 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	l := sb.currentLife()
 	sb.endLife() // the ends that follow are nobody's business
 	sb.recallInput(ctx)
+	s.endExecs(ctx, live)
 	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
 	// The root container last: the cgroups of the others lie in its own, which runsc
