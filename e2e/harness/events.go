@@ -5,6 +5,7 @@ package harness
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,8 +35,21 @@ func Record(t testing.TB, n *Node) *Recorder {
 // Until returns the container's events, as words, up to the one that is last.
 func (r *Recorder) Until(t testing.TB, id, last string) []string {
 	t.Helper()
+	words, _ := r.until(t, id, last)
+	return words
+}
+
+// ExitsUntil returns the ends of the container's processes, as "id code", up to the
+// event that is last.
+func (r *Recorder) ExitsUntil(t testing.TB, id, last string) []string {
+	t.Helper()
+	_, exits := r.until(t, id, last)
+	return exits
+}
+
+func (r *Recorder) until(t testing.TB, id, last string) (words, exits []string) {
+	t.Helper()
 	timeout := time.After(Limit)
-	var words []string
 	for {
 		select {
 		case envelope := <-r.events:
@@ -48,13 +62,16 @@ func (r *Recorder) Until(t testing.TB, id, last string) []string {
 				continue
 			}
 			words = append(words, word)
+			if exit, ok := event.(*eventstypes.TaskExit); ok {
+				exits = append(exits, fmt.Sprint(exit.GetID(), " ", exit.GetExitStatus()))
+			}
 			if word == last {
-				return words
+				return words, exits
 			}
 		case err := <-r.errs:
 			t.Fatalf("listen for events: %v, after %q", err, words)
 		case <-timeout:
-			t.Fatalf("no event %q of %s within %s, only %q", last, id, Limit, words)
+			t.Fatalf("no event %q of %s within %s, only %q, ends %q", last, id, Limit, words, exits)
 		}
 	}
 }
