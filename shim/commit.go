@@ -243,6 +243,9 @@ func (s *Service) capture(ctx context.Context, sb *sandbox, plan *commitPlan, g 
 			})
 		}
 	} else if plan.scope == artifacts.Full {
+		if err := sb.checkComplete(); err != nil {
+			return nil, nil, err
+		}
 		// The pause has saved the memory already.
 		sb.mu.Lock()
 		snap := sb.paused

@@ -49,3 +49,13 @@ func (s *sandbox) checkSettled() error {
 func (s *sandbox) holdsEnded(c *container) bool {
 	return !c.isRoot(s) && !c.skipped && !c.gone && c.init.hasExited()
 }
+
+// checkComplete refuses the memory that a sandbox sleeps with when it holds a container
+// that was killed since.
+func (s *sandbox) checkComplete() error {
+	if s.incomplete == "" {
+		return nil
+	}
+	return fmt.Errorf("container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
+		s.incomplete, s.paused.Manifest.ID, errdefs.ErrFailedPrecondition)
+}

@@ -254,6 +254,13 @@ func (k *containerManager) Signal(args *struct {
 	Signo, PID int32
 	Mode       int
 }, _ *struct{}) error {
+	if gate, _ := k.fake.begin("signal"); gate != nil {
+		select {
+		case <-gate:
+		case <-k.died:
+		}
+		return errDead
+	}
 	k.signals <- args.Signo
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -16,15 +16,16 @@ import (
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/runsc"
 )
 
 // killLimit bounds every wait of Kill and Delete, below containerd's patience.
 const killLimit = 4 * time.Second
 
-// keptLimit bounds the delivery of signals that were kept: nobody waits for it
-// but the next verb.
-const keptLimit = 2 * time.Second
+// signalLimit bounds the delivery of signals in the sandbox's turn, which a Kill may
+// wait for.
+const signalLimit = killLimit / 2
 
 // Kill sends a signal. SIGKILL wins in every state and waits for no verb:
 // whatever is under way is abandoned. Other signals are kept until the sandbox
@@ -35,16 +36,16 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 		return nil, err
 	}
 	if rule(verbKill, sb.column(p)) == gone {
-		return nil, fmt.Errorf("kill process %s of %s: it has ended: %w", r.GetExecID(), c.id, errdefs.ErrNotFound)
+		return nil, fmt.Errorf("kill process %s of %s: %w", r.GetExecID(), c.id, errEnded)
 	}
 	if r.GetSignal() != uint32(syscall.SIGKILL) {
 		return &emptypb.Empty{}, s.signal(ctx, sb, c, r)
 	}
+	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	defer cancel()
 	if r.GetExecID() != "" {
 		return &emptypb.Empty{}, sb.deliver(ctx, c, r)
 	}
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
-	defer cancel()
 	if rule(verbKill, sb.column(p)) == acts {
 		if done, err := s.killRunning(ctx, sb, c, r); done {
 			return &emptypb.Empty{}, err
@@ -93,6 +94,8 @@ func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *task
 		c.keepSignal(r)
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, signalLimit)
+	defer cancel()
 	return sb.deliver(ctx, c, r)
 }
 
@@ -105,10 +108,10 @@ func (s *sandbox) deliverKept() {
 		default:
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), keptLimit)
+		ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
 		for _, c := range s.all() {
 			for _, r := range c.takeSignals() {
-				if err := s.deliver(ctx, c, r); err != nil {
+				if err := s.deliver(ctx, c, r); err != nil && !errors.Is(err, errEnded) {
 					log.L.WithError(err).WithField("signal", r.GetSignal()).Warn("deliver a signal that came during a verb")
 				}
 			}
@@ -118,9 +121,19 @@ func (s *sandbox) deliverKept() {
 	}
 }
 
-// deliver sends a signal to a running sandbox.
+// errEnded refuses a signal to a process that has ended.
+var errEnded = fmt.Errorf("it has ended: %w", errdefs.ErrNotFound)
+
+// deliver sends a signal to a process of a running sandbox. One that has ended since
+// the signal was kept has none: its pid may be another one's, which began after a
+// Resume.
 func (s *sandbox) deliver(ctx context.Context, c *container, r *taskapi.KillRequest) (err error) {
 	signal := syscall.Signal(r.GetSignal())
+	if p, err := c.process(r.GetExecID()); err != nil {
+		return err
+	} else if p.hasExited() {
+		return fmt.Errorf("kill process %s of %s: %w", r.GetExecID(), c.id, errEnded)
+	}
 	switch {
 	case r.GetExecID() != "":
 		e, eErr := c.exec(r.GetExecID())
@@ -174,7 +187,7 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error
 		sb.endLife()
 		sb.standDown()
 	}
-	if !c.isRoot(sb) && sb.machine.state() == Paused {
+	if !c.isRoot(sb) && sb.machine.state() == Paused && sb.paused.Manifest.Scope == artifacts.Full {
 		sb.incomplete = c.id
 	}
 	s.exited(sb, c, killedStatus)

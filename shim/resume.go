@@ -66,9 +66,8 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 	defer f.part()
 	snap := sb.paused
 	clock.snapshot = snap.Manifest
-	if sb.incomplete != "" {
-		return nil, nil, fmt.Errorf("resume sandbox %s: container %s was killed while it was paused, and snapshot %s still holds it; kill the sandbox, or start a new one from a committed snapshot: %w",
-			sb.id, sb.incomplete, snap.Manifest.ID, errdefs.ErrFailedPrecondition)
+	if err := sb.checkComplete(); err != nil {
+		return nil, nil, fmt.Errorf("resume sandbox %s: %w", sb.id, err)
 	}
 	if err := sb.checkCompatible(ctx, snap.Manifest, ""); err != nil {
 		return nil, nil, err

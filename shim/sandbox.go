@@ -106,8 +106,8 @@ type sandbox struct {
 	completed map[string]bool
 	// paused is what a paused sandbox is resumed from.
 	paused *local.Snapshot
-	// incomplete names a container that was killed while the sandbox was paused:
-	// the image holds one that nobody has any more. Guarded by verb.
+	// incomplete names a container that was killed while the sandbox was paused with
+	// its memory: that holds one that nobody has any more. Guarded by verb.
 	incomplete string
 	// listener is who listens in a pod's network namespace; see ports.go.
 	listener interface{ Close() }
