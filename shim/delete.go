@@ -14,6 +14,7 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/protobuf"
+	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
 	"google.golang.org/protobuf/types/known/emptypb"
 
@@ -66,6 +67,12 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		return err
 	}
 	defer end()
+	// Another Delete may have had the turn, and its id be somebody else's by now.
+	if now, err := sb.container(c.id); err != nil {
+		return err
+	} else if now != c {
+		return fmt.Errorf("delete container %s: it was deleted, and made anew: %w", c.id, errdefs.ErrNotFound)
+	}
 	if c.isRoot(sb) {
 		// The others end with it, and whoever waits for them is told.
 		for _, other := range sb.live() {

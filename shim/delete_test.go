@@ -1,0 +1,119 @@
+// Copyright The ateom Authors.
+// SPDX-License-Identifier: Apache-2.0
+
+package shim
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+
+	eventstypes "github.com/containerd/containerd/api/events"
+	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/errdefs"
+	"github.com/google/go-cmp/cmp"
+)
+
+func TestDelete(t *testing.T) {
+	b := newBench(t)
+	root, other := b.in(t, Running)
+	if _, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "box"}); !errdefs.IsFailedPrecondition(err) {
+		t.Errorf("Delete of a running container = %v", err)
+	}
+	home := filepath.Join(b.sb.volumesDir, "home")
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	other.init.finish(3)
+	if r, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "other"}); err != nil || r.GetExitStatus() != 3 {
+		t.Errorf("Delete = %v, %v, want status 3", r, err)
+	}
+	if _, err := os.Stat(home); err != nil {
+		t.Errorf("the sandbox's volumes went with one of its containers: %v", err)
+	}
+	root.init.finish(4)
+	if r, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "box"}); err != nil || r.GetExitStatus() != 4 {
+		t.Errorf("Delete = %v, %v, want status 4", r, err)
+	}
+	for _, dir := range []string{b.sb.scratch, b.sb.volumesDir} {
+		if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("%s is still there: %v", dir, err)
+		}
+	}
+	if diff := cmp.Diff([]string{"delete --force other", "delete --force box"}, b.calls(t)); diff != "" {
+		t.Errorf("runsc (-want +got):\n%s", diff)
+	}
+	if _, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "box"}); !errdefs.IsNotFound(err) {
+		t.Errorf("a second Delete = %v", err)
+	}
+	b.flush()
+	var deleted []string
+	for _, e := range b.recorder.events {
+		if d, ok := e.(*eventstypes.TaskDelete); ok {
+			deleted = append(deleted, d.ContainerID)
+		}
+	}
+	if diff := cmp.Diff([]string{"other", "box"}, deleted); diff != "" {
+		t.Errorf("TaskDelete events (-want +got):\n%s", diff)
+	}
+}
+
+// Who waits for a container hears of its end when its sandbox is deleted.
+func TestDeleteOfTheRootEndsTheOthers(t *testing.T) {
+	b := newBench(t)
+	root, other := b.in(t, Running)
+	root.init.finish(0)
+	if _, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "box"}); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := other.init.exit(); !other.init.hasExited() || status != killedStatus {
+		t.Errorf("the other container ended %v with %d", other.init.hasExited(), status)
+	}
+	if _, err := os.Stat(b.sb.scratch); err != nil {
+		t.Errorf("the sandbox is cleaned up while a container is left: %v", err)
+	}
+}
+
+// Of two who delete a container at the same time one has done it: what has its id
+// by then may be another container.
+func TestOneOfTwoDeletesHasDoneIt(t *testing.T) {
+	b := newBench(t)
+	root, other := b.in(t, Running)
+	other.init.finish(3)
+	_, end, err := b.sb.take(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	outcomes := make(chan error, 2)
+	for range 2 {
+		go func() {
+			_, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "other"})
+			outcomes <- err
+		}()
+	}
+	for b.sb.overruledTimes() < 2 {
+		runtime.Gosched()
+	}
+	end()
+	first, second := <-outcomes, <-outcomes
+	if first == nil {
+		first, second = second, first
+	}
+	if !errdefs.IsNotFound(first) || second != nil {
+		t.Errorf("they were answered %v and %v, want one not found and one success", first, second)
+	}
+	if diff := cmp.Diff([]string{"delete --force other"}, b.calls(t)); diff != "" {
+		t.Errorf("runsc (-want +got):\n%s", diff)
+	}
+	if _, err := b.sb.container(root.id); err != nil {
+		t.Error(err)
+	}
+}
+
+func (s *sandbox) overruledTimes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.overruling)
+}
