@@ -29,8 +29,17 @@ type bench struct {
 }
 
 // newBench makes one without containers.
-func newBench(t *testing.T) *bench {
+func newBench(t *testing.T) *bench { return newBenchIn(t, "") }
+
+// newBenchIn makes one whose directories lie in another one than that for
+// temporary files, which is "".
+func newBenchIn(t *testing.T, parent string) *bench {
 	t.Helper()
+	place, err := os.MkdirTemp(parent, "bench")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(place) })
 	dir, err := os.MkdirTemp("", "bench") // short enough for a socket's address
 	if err != nil {
 		t.Fatal(err)
@@ -47,7 +56,7 @@ func newBench(t *testing.T) *bench {
 		t.Fatal(err)
 	}
 	cfg := config.Default()
-	cfg.Runsc, cfg.StateDir, cfg.RunDir = binary, filepath.Join(dir, "state"), filepath.Join(dir, "run")
+	cfg.Runsc, cfg.StateDir, cfg.RunDir = binary, filepath.Join(place, "state"), filepath.Join(place, "run")
 	cfg.Stores = map[string]config.Store{"main": {URL: "file:///main"}}
 	cfg.DefaultStore = "main"
 	sb, err := newSandbox("ns", "box", cfg)

@@ -156,13 +156,13 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 			}
 		case job.Upload:
 			event = job.Event{Kind: job.Done, Manifest: r.Manifest}
-			n, err := savedNumber(dir)
+			m, err := saved(dir)
 			if err != nil {
 				f.violated("upload: %v", err)
 				return
 			}
 			f.mu.Lock()
-			f.store[r.Manifest.ID], f.uploadedTo = n, url
+			f.store[r.Manifest.ID], f.uploadedTo = m, url
 			f.mu.Unlock()
 		}
 		if fails {

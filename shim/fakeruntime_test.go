@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
@@ -24,8 +26,8 @@ import (
 
 // A fakeRuntime stands for runsc, its sandboxes and the gofer, in this process:
 // the shim under test starts commands that become calls here, and finds a
-// control socket where a sandbox's would be. A sandbox holds one number in its
-// memory. It implements runsc.Starter and processes.
+// control socket where a sandbox's would be. A sandbox's program remembers a
+// number. It implements runsc.Starter and processes.
 type fakeRuntime struct {
 	t    *testing.T
 	root string // where control sockets lie
@@ -45,8 +47,10 @@ type fakeRuntime struct {
 	calls   []string
 	deleted []string     // ids, in order
 	sidecar *fakeSidecar // the one that was started last
-	// store has the number of each snapshot that was committed.
-	store map[artifacts.ID]int
+	// store has the memory of each snapshot that was committed.
+	store map[artifacts.ID]memory
+	// told is what exec'd processes have found, by the last of their arguments.
+	told map[string]memory
 	// uploadedTo is where the last one went.
 	uploadedTo string
 	// wrong is what must never happen, seen.
@@ -59,7 +63,8 @@ func (b *bench) withRuntime(t *testing.T) *fakeRuntime {
 	b.withGofer(t)
 	f := &fakeRuntime{
 		t: t, root: b.sb.runsc.Root, exits: map[int]chan struct{}{}, stops: map[string]chan struct{}{},
-		reached: make(chan string, 100), fails: func(string) bool { return false }, store: map[artifacts.ID]int{},
+		reached: make(chan string, 100), fails: func(string) bool { return false }, store: map[artifacts.ID]memory{},
+		told: map[string]memory{},
 	}
 	b.sb.runsc.Starter, b.sb.starter, b.processes = f, f, f
 	t.Cleanup(func() {
@@ -141,7 +146,7 @@ func (f *fakeRuntime) Start(cmd *exec.Cmd) (func() (int, error), error) {
 	}
 	gate, fails := f.begin(args[0])
 	if args[0] == "exec" {
-		wait, err := f.exec(cmd, args)
+		wait, err := f.exec(cmd, args, fails)
 		if gate != nil {
 			f.reached <- "exec" // which runs on
 		}
@@ -211,22 +216,49 @@ func startLasting(cmd *exec.Cmd) error {
 	return cmd.Start()
 }
 
-// exec runs a process that ends with its sandbox, or by SIGKILL.
-func (f *fakeRuntime) exec(cmd *exec.Cmd, args []string) (func() (int, error), error) {
+// exec runs a process that ends with its sandbox, or by SIGKILL. Its arguments may ask it to add
+// to the sandbox's number first: "add", how much, and under which name to tell.
+func (f *fakeRuntime) exec(cmd *exec.Cmd, args []string, fails bool) (func() (int, error), error) {
+	var spec specs.Process
+	if text, err := os.ReadFile(flagValue(args, "--process")); err != nil {
+		return nil, err
+	} else if err := json.Unmarshal(text, &spec); err != nil {
+		return nil, err
+	}
 	if err := startLasting(cmd); err != nil {
 		return nil, err
 	}
-	ended := make(chan struct{})
-	k := f.running()
+	ended, k := make(chan struct{}), f.running()
+	kill := func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		close(ended)
+	}
+	if !fails && len(spec.Args) == 3 {
+		n, err := strconv.Atoi(spec.Args[1])
+		if err != nil {
+			return nil, err
+		}
+		m, ok := k.add(n)
+		if !ok && !k.hasDied() {
+			f.violated("a process was started in a sandbox that is frozen")
+		}
+		f.mu.Lock()
+		f.told[spec.Args[2]] = m
+		f.mu.Unlock()
+		fails = !ok
+	}
+	if fails {
+		kill()
+		return func() (int, error) { return 1, nil }, nil
+	}
 	pid, killed := k.addExec()
 	f.gofers.Go(func() {
 		select {
 		case <-k.died:
 		case <-killed:
 		}
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-		close(ended)
+		kill()
 	})
 	err := os.WriteFile(flagValue(args, "--internal-pid-file"), []byte(strconv.Itoa(pid)), 0o600)
 	return func() (int, error) { <-ended; return killedStatus, nil }, err
@@ -320,13 +352,13 @@ func (f *fakeRuntime) restore(id, seatDir string) error {
 	if err != nil {
 		return err
 	}
-	n, err := savedNumber(dir)
+	m, err := saved(dir)
 	if err != nil {
 		return err
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.memory = n
+	k.memory = m
 	select {
 	case <-k.died:
 		return errDead

@@ -7,10 +7,10 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -23,9 +23,16 @@ import (
 	"github.com/ateom/ateom/runsc"
 )
 
+// A memory is what a sandbox's program remembers, and what is saved of it.
+type memory struct {
+	number int
+	// caught counts the signals that have come, but SIGKILL.
+	caught int
+}
+
 // boot starts a sandbox whose memory holds a number; one that is frozen runs
 // when its last container is restored.
-func (f *fakeRuntime) boot(memory, frozen int) error {
+func (f *fakeRuntime) boot(number, frozen int) error {
 	path := filepath.Join(f.root, "runsc-box.sock")
 	// Not by package unet: what that opens is inherited by the processes that are
 	// started meanwhile, and outlives the sandbox in them.
@@ -37,7 +44,7 @@ func (f *fakeRuntime) boot(memory, frozen int) error {
 	f.mu.Lock()
 	f.pids++
 	k := &containerManager{
-		fake: f, pid: 1<<22 + f.pids, memory: memory, frozen: frozen, died: make(chan struct{}), // beyond the kernel's highest pid
+		fake: f, pid: 1<<22 + f.pids, memory: memory{number: number}, frozen: frozen, died: make(chan struct{}), // beyond the kernel's highest pid
 		listener: listener, server: urpc.NewServer(), accepting: make(chan struct{}), signals: make(chan int32, 100),
 	}
 	f.exits[k.pid] = k.died
@@ -115,7 +122,7 @@ func (k *containerManager) checkpoint(sidecar *fakeSidecar) error {
 	}
 	dir := sidecar.dir
 	k.mu.Lock()
-	text, frozen := []byte(strconv.Itoa(k.memory)), k.frozen
+	text, frozen := fmt.Appendln(nil, k.memory.number, k.memory.caught), k.frozen
 	k.mu.Unlock()
 	if frozen == 0 {
 		k.fake.violated("a sandbox is saved that is not frozen")
@@ -139,17 +146,18 @@ func (k *containerManager) checkpoint(sidecar *fakeSidecar) error {
 	return nil
 }
 
-// savedNumber is what checkpoint wrote.
-func savedNumber(dir string) (int, error) {
+// saved is what checkpoint wrote.
+func saved(dir string) (m memory, err error) {
 	path, err := local.ImagePath(dir, local.ImageParts()[0])
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	b, err := os.ReadFile(path)
 	if err != nil {
-		return 0, err
+		return m, err
 	}
-	return strconv.Atoi(string(b))
+	_, err = fmt.Sscanln(string(b), &m.number, &m.caught)
+	return m, err
 }
 
 // containerManager is the control server of a fake sandbox, under the name and
@@ -165,7 +173,7 @@ type containerManager struct {
 
 	mu     sync.Mutex
 	frozen int
-	memory int
+	memory memory
 	// signals gets every signal that was sent.
 	signals chan int32
 	// execs are the pids of exec'd processes; one is closed when its process is killed.
@@ -197,6 +205,15 @@ func (k *containerManager) end() {
 		<-k.accepting
 		k.server.Stop(0)
 	})
+}
+
+func (k *containerManager) hasDied() bool {
+	select {
+	case <-k.died:
+		return true
+	default:
+		return false
+	}
 }
 
 func (k *containerManager) Pause(_, _ *struct{}) error {
@@ -265,12 +282,17 @@ func (k *containerManager) Signal(args *struct {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	switch end := k.execs[int(args.PID)]; {
-	case args.Signo != sigkill:
-	case end != nil:
+	case end != nil && args.Signo == sigkill:
 		close(end)
 		k.execs[int(args.PID)] = nil
-	case args.CID == "box":
+	case args.PID != 0 || args.CID != "box":
+	case args.Signo == sigkill:
 		go k.end()
+	default:
+		if k.frozen > 0 {
+			k.fake.violated("signal %d came to a sandbox that is frozen", args.Signo)
+		}
+		k.memory.caught++
 	}
 	return nil
 }
@@ -290,20 +312,16 @@ func (k *containerManager) Event(_ *string, out *struct {
 	return nil
 }
 
-// add adds to the number in the sandbox's memory and returns what it is then;
+// add adds to the number in the sandbox's memory and returns what that is then;
 // false if nothing runs.
-func (f *fakeRuntime) add(n int) (int, bool) {
-	k := f.running()
+func (f *fakeRuntime) add(n int) (memory, bool) { return f.running().add(n) }
+
+func (k *containerManager) add(n int) (memory, bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	select {
-	case <-k.died:
-		return 0, false
-	default:
+	if k.hasDied() || k.frozen > 0 {
+		return memory{}, false
 	}
-	if k.frozen > 0 {
-		return 0, false
-	}
-	k.memory += n
+	k.memory.number += n
 	return k.memory, true
 }

@@ -76,8 +76,8 @@ func TestAResumeBeforeTheSavesEndThaws(t *testing.T) {
 	if s := b.sb.machine.state(); s != Running {
 		t.Errorf("the sandbox is %s", s)
 	}
-	if n, runs := f.add(0); !runs || n != 1 {
-		t.Errorf("memory %d, runs %v", n, runs)
+	if n, runs := f.add(0); !runs || n.number != 1 {
+		t.Errorf("memory %+v, runs %v", n, runs)
 	}
 	if snaps, err := b.sb.local.List(); err != nil || len(snaps) > 0 {
 		t.Errorf("snapshots %v, %v, want none", snaps, err)

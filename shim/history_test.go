@@ -5,6 +5,8 @@ package shim
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -17,138 +19,22 @@ import (
 
 	"github.com/anishathalye/porcupine"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
+	"github.com/containerd/ttrpc"
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+	"google.golang.org/protobuf/types/known/anypb"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/ateom/ateom/artifacts/job"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
-
-// A history is what several clients did to one sandbox at the same time, and
-// what they were answered. The model below is a sandbox whose verbs happen at
-// once, one after the other: porcupine looks for an order in which that gives
-// the same answers. A byte that a pause loses, a snapshot of no moment, two
-// verbs that interleave leave none.
-
-// An invoked verb is an input of the model.
-type invoked struct {
-	verb verb
-	// add is what is added to the number in the sandbox's memory (verbWrite).
-	add int
-}
-
-// verbWrite is the program's own doing: it adds to a number in its memory, if
-// it runs, and reads it.
-const verbWrite verb = "write"
-
-// A said is an output of the model.
-type said struct {
-	class string // "", "refused", "not found", "failed"
-	// number was read, or is in the snapshot that was committed.
-	number int
-	// snapshot is what a Pause answered.
-	snapshot string
-	// state is the word of State.
-	state tasktypes.Status
-	// joined says that the call overlaps with an equal one that went well: they
-	// may have been one operation.
-	joined bool
-	// waking says that the call, a State, overlaps with a Resume that went well: the
-	// sandbox may be called paused until that is over, and its program may run.
-	waking bool
-}
-
-// A world is a state of the model.
-type world struct {
-	state    State // Running, Paused, Stopped
-	number   int
-	snapshot string // that it is paused in
-}
-
-// step says whether the model in state w may answer in with out, and what it is
-// then. What failed because a fault was injected, or the sandbox was killed
-// under it, has changed nothing.
-func step(w world, in invoked, out said) (bool, world) {
-	if out.class == "failed" {
-		// A frozen program writes nothing: a verb may be about to change the state.
-		return in.verb != verbState && in.verb != verbKill, w
-	}
-	refusedIn := func(states ...State) bool {
-		for _, s := range states {
-			if w.state == s {
-				return out.class == "refused"
-			}
-		}
-		return false
-	}
-	ok := out.class == ""
-	switch in.verb {
-	case verbWrite:
-		w.number += in.add
-		return w.state == Running && ok && out.number == w.number, w
-	case verbPause:
-		switch {
-		case w.state == Running && ok:
-			return true, world{Paused, w.number, out.snapshot}
-		case w.state == Paused && ok:
-			return out.snapshot == w.snapshot, w
-		}
-		return refusedIn(Stopped), w
-	case verbResume:
-		if w.state == Paused && ok {
-			return true, world{Running, w.number, ""}
-		}
-		if w.state == Running && ok {
-			return out.joined, w
-		}
-		return refusedIn(Running, Stopped), w
-	case verbCommit:
-		if w.state != Stopped && ok {
-			return out.number == w.number, w
-		}
-		return refusedIn(Stopped), w
-	case verbKill:
-		if w.state == Stopped {
-			return out.class == "not found", w
-		}
-		return ok, world{state: Stopped}
-	case verbState:
-		switch out.state {
-		case tasktypes.Status_RUNNING, tasktypes.Status_PAUSING:
-			return w.state == Running, w
-		case tasktypes.Status_PAUSED:
-			return w.state == Paused || w.state == Running && out.waking, w
-		default:
-			return w.state == Stopped, w
-		}
-	}
-	return false, w
-}
-
-// modelOf is the model of histories that are made in that weather.
-func modelOf(w weather) porcupine.Model {
-	return porcupine.Model{
-		Init: func() any { return world{state: Running, number: 1} },
-		Step: func(state, input, output any) (bool, any) {
-			in, out := input.(invoked), output.(said)
-			if out.class == "failed" && in.verb != verbWrite && !w.faults && !w.kills {
-				return false, state // of what?
-			}
-			if w.pauseReturn == returnFrozen {
-				out.snapshot = "" // not known when a Pause is answered
-			}
-			return step(state.(world), in, out)
-		},
-		DescribeOperation: func(input, output any) string { return fmt.Sprintf("%+v → %+v", input, output) },
-	}
-}
 
 // A recording is a sandbox whose history is being made.
 type recording struct {
 	*bench
 	f     *fakeRuntime
 	clock atomic.Int64
+	execs atomic.Int64
 	// ask makes a call: truth, but for the tests of the model.
 	ask func(context.Context, invoked) (said, error)
 
@@ -181,11 +67,11 @@ var errAsleep = fmt.Errorf("it does not run: %w", errdefs.ErrUnavailable)
 func (r *recording) truth(ctx context.Context, in invoked) (out said, err error) {
 	switch in.verb {
 	case verbWrite:
-		n, ok := r.f.add(in.add)
+		m, ok := r.f.add(in.add)
 		if !ok {
 			return out, errAsleep
 		}
-		out.number = n
+		out.memory = m
 	case verbPause:
 		resp, err := snapshots{r.Service}.Pause(ctx, &ateomv1.PauseRequest{Id: "box"})
 		if err != nil {
@@ -195,21 +81,28 @@ func (r *recording) truth(ctx context.Context, in invoked) (out said, err error)
 	case verbResume:
 		_, err = r.Service.Resume(ctx, &taskapi.ResumeRequest{ID: "box"})
 	case verbCommit:
-		plan, err := r.sb.planCommit("", "", nil)
-		if err != nil {
+		var done committed
+		if err := (snapshots{r.Service}).Commit(ctx, &ateomv1.CommitRequest{Id: "box"}, &done); err != nil {
 			return out, err
 		}
-		done, err := r.commit(ctx, r.sb, plan, func(*job.Event) {})
-		if err != nil {
-			return out, err
-		}
-		out.number = r.f.stored(done.manifest.ID)
+		out.memory = r.f.stored(done.id)
+	case verbSignal:
+		_, err = r.Kill(ctx, &taskapi.KillRequest{ID: "box", Signal: sigterm})
+	case verbStartExec:
+		out.memory, err = r.execute(ctx, in.add)
 	case verbKill:
 		// A kill is over when the process has ended.
 		if _, err := r.Kill(ctx, &taskapi.KillRequest{ID: "box", Signal: sigkill}); err != nil {
 			return out, err
 		}
-		_, err = r.Wait(ctx, &taskapi.WaitRequest{ID: "box"})
+		if _, err = r.Wait(ctx, &taskapi.WaitRequest{ID: "box"}); errdefs.IsNotFound(err) {
+			err = nil // it has ended, and was deleted
+		}
+	case verbDelete:
+		if _, err := r.Delete(ctx, &taskapi.DeleteRequest{ID: "box"}); err != nil {
+			return out, err
+		}
+		_, err = r.Delete(ctx, &taskapi.DeleteRequest{ID: "other"}) // it has ended with the first
 	case verbState:
 		resp, err := r.State(ctx, &taskapi.StateRequest{ID: "box"})
 		if err != nil {
@@ -218,6 +111,35 @@ func (r *recording) truth(ctx context.Context, in invoked) (out said, err error)
 		out.state = resp.GetStatus()
 	}
 	return out, err
+}
+
+// execute has a process in the sandbox add to the number.
+func (r *recording) execute(ctx context.Context, n int) (m memory, err error) {
+	id := fmt.Sprintf("e%d", r.execs.Add(1))
+	spec, err := json.Marshal(&specs.Process{Args: []string{"add", strconv.Itoa(n), id}})
+	if err != nil {
+		return m, err
+	}
+	if _, err := r.Exec(ctx, &taskapi.ExecProcessRequest{ID: "box", ExecID: id, Spec: &anypb.Any{Value: spec}}); err != nil {
+		return m, err
+	}
+	if _, err := r.Start(ctx, &taskapi.StartRequest{ID: "box", ExecID: id}); err != nil {
+		return m, err
+	}
+	r.f.mu.Lock()
+	defer r.f.mu.Unlock()
+	return r.f.told[id], nil
+}
+
+// committed hears which snapshot a Commit has made.
+type committed struct {
+	ttrpc.StreamServer
+	id artifacts.ID
+}
+
+func (c *committed) Send(e *ateomv1.CommitEvent) error {
+	c.id = artifacts.ID(e.GetDone().GetSnapshot().GetId())
+	return nil
 }
 
 // historiesEnv asks for more histories than a quick run makes.
@@ -280,9 +202,19 @@ func (w weather) check(t *testing.T, random *rand.Rand) {
 const checkLimit = 30 * time.Second
 
 func newRecording(t *testing.T) *recording {
-	r := &recording{bench: newBench(t)}
+	r := &recording{bench: newBenchIn(t, inMemory())}
 	r.f, r.ask = r.withRuntime(t), r.truth
 	return r
+}
+
+// inMemory is a directory without a disk, if there is one: a history is about the
+// order of verbs, and most of its time would be fsync's.
+func inMemory() string {
+	const shm = "/dev/shm"
+	if unix.Access(shm, unix.W_OK) != nil {
+		return ""
+	}
+	return shm
 }
 
 // record makes a history.
@@ -297,7 +229,10 @@ func (w weather) record(t *testing.T, random *rand.Rand, r *recording) {
 		time.Sleep(nap)                              // to shuffle the calls; nothing is waited for
 		return w.faults && fails && call != "delete" // runsc delete --force is tried twice
 	})
-	verbs := []verb{verbWrite, verbWrite, verbWrite, verbPause, verbPause, verbResume, verbResume, verbCommit, verbState, verbState}
+	verbs := []verb{
+		verbWrite, verbWrite, verbWrite, verbPause, verbPause, verbResume, verbResume, verbCommit, verbState, verbState,
+		verbSignal, verbSignal, verbStartExec, verbDelete,
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// All calls are drawn before the first is made, under dice: the fake draws too.
@@ -305,10 +240,11 @@ func (w weather) record(t *testing.T, random *rand.Rand, r *recording) {
 	dice.Lock()
 	for client := range calls {
 		for range w.calls {
-			calls[client] = append(calls[client], invoked{verbs[random.IntN(len(verbs))], 1 + random.IntN(9)})
+			calls[client] = append(calls[client], invoked{verb: verbs[random.IntN(len(verbs))], add: 1 + random.IntN(9)})
 		}
 		if w.kills && client == 0 {
-			calls[client] = append(calls[client][:random.IntN(w.calls)], invoked{verb: verbKill}, invoked{verb: verbState}, invoked{verb: verbPause})
+			calls[client] = append(calls[client][:random.IntN(w.calls)], invoked{verb: verbKill}, invoked{verb: verbState}, invoked{verb: verbPause},
+				invoked{verb: verbDelete}, invoked{verb: verbState})
 		}
 	}
 	dice.Unlock()
@@ -324,41 +260,63 @@ func (w weather) record(t *testing.T, random *rand.Rand, r *recording) {
 	if pause := r.sb.pauses.underWay(); pause != nil {
 		<-pause.ended
 	}
-	noteResumes(r.ops)
+	r.f.failing(func(string) bool { return false })
+	// All that was kept for the moment when the sandbox runs has come by then.
+	if r.do(ctx, 0, invoked{verb: verbResume}); r.sb.machine.state() == Running {
+		r.do(ctx, 0, invoked{verb: verbWrite, isLast: true})
+	}
+	noteOverlaps(r.ops)
 }
 
-// noteResumes marks the Resumes that may have shared an operation, and the States
-// that were asked during one.
-func noteResumes(ops []porcupine.Operation) {
+// noteOverlaps marks calls whose answers depend on others that were under way:
+// see said.
+func noteOverlaps(ops []porcupine.Operation) {
 	for i, a := range ops {
 		in, out := a.Input.(invoked), a.Output.(said)
 		for j, b := range ops {
-			if i == j || a.Call > b.Return || b.Call > a.Return || b.Input.(invoked).verb != verbResume || b.Output.(said).class != "" {
+			if i == j || a.Call > b.Return || b.Call > a.Return || b.Output.(said).class != "" {
 				continue
 			}
-			out.joined = out.joined || in.verb == verbResume && out.class == ""
-			out.waking = out.waking || in.verb == verbState
+			switch b.Input.(invoked).verb {
+			case verbResume:
+				out.joined = out.joined || in.verb == verbResume && out.class == ""
+				out.waking = out.waking || in.verb == verbState
+			case verbKill:
+				out.dying = out.dying || in.verb == verbSignal
+			}
 		}
 		ops[i].Output = out
 	}
 }
 
-// checkLeftovers looks for what no verb may leave: drafts, and snapshots of
-// nothing.
+// checkLeftovers looks for what no verb may leave: drafts, snapshots of nothing,
+// exec'd processes of a sandbox that has ended, anything of one that was deleted.
 func (w weather) checkLeftovers(t *testing.T, r *recording) {
 	t.Helper()
 	drafts, err := os.ReadDir(filepath.Join(r.sb.cfg.StateDir, "drafts"))
 	if err != nil || len(drafts) > 0 {
 		t.Errorf("drafts left: %v, %v", drafts, err)
 	}
+	root, err := r.sb.container("box")
+	isDeleted, most := errdefs.IsNotFound(err), 1
+	if isDeleted {
+		most = 0
+		for _, dir := range []string{r.sb.scratch, r.sb.volumesDir} {
+			if _, err := os.Stat(dir); !errors.Is(err, os.ErrNotExist) {
+				t.Errorf("the sandbox was deleted and left %s: %v", dir, err)
+			}
+		}
+	} else if live := root.liveExecs(); r.sb.machine.state() == Stopped && len(live) > 0 {
+		t.Errorf("%d exec'd processes have outlived their sandbox", len(live))
+	}
 	snaps, err := r.sb.local.List()
-	if err != nil || len(snaps) > 1 {
-		t.Errorf("%d snapshots are left, want the one that the sandbox sleeps in at most: %v", len(snaps), err)
+	if err != nil || len(snaps) > most {
+		t.Errorf("%d snapshots are left, want the one that the sandbox sleeps in at most, and none if it was deleted: %v", len(snaps), err)
 	}
 }
 
-// stored is the number in a committed snapshot.
-func (f *fakeRuntime) stored(id artifacts.ID) int {
+// stored is what a snapshot holds that was committed.
+func (f *fakeRuntime) stored(id artifacts.ID) memory {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.store[id]

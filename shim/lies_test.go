@@ -47,7 +47,7 @@ func lies() []lie {
 		}},
 		{"a Commit of an earlier moment", verbCommit, fair, func(ctx context.Context, r *recording, in invoked) (said, error) {
 			out, err := r.truth(ctx, in)
-			out.number -= 100
+			out.memory.number -= 100
 			return out, err
 		}},
 		{"a State of the time before", verbState, fair, func(ctx context.Context, r *recording, in invoked) (said, error) {
@@ -55,6 +55,27 @@ func lies() []lie {
 			out.state = tasktypes.Status(before.Swap(int64(out.state)))
 			return out, err
 		}},
+		{"a signal that is lost", verbSignal, fair, saysSo},
+		{"a signal that comes twice", verbSignal, fair, func(ctx context.Context, r *recording, in invoked) (said, error) {
+			_, _ = r.truth(ctx, in)
+			return r.truth(ctx, in)
+		}},
+		{"an exec that only says so", verbStartExec, fair, func(_ context.Context, r *recording, in invoked) (said, error) {
+			m, _ := r.f.add(0)
+			m.number += in.add
+			return said{memory: m}, nil
+		}},
+		{"an exec that runs twice", verbStartExec, fair, func(ctx context.Context, r *recording, in invoked) (said, error) {
+			_, _ = r.truth(ctx, in)
+			return r.truth(ctx, in)
+		}},
+		{"a Delete that only says so", verbDelete, killed, func(ctx context.Context, r *recording, in invoked) (said, error) {
+			if r.sb.machine.state() == Stopped {
+				return said{}, nil
+			}
+			return r.truth(ctx, in)
+		}},
+		{"a Delete of what runs", verbDelete, fair, saysSo},
 		{"a write that is lost", verbWrite, fair, func(ctx context.Context, r *recording, in invoked) (said, error) {
 			out, err := r.truth(ctx, in)
 			if err == nil {
