@@ -158,7 +158,7 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 
 	m, release, err := s.capture(ctx, sb, plan, g, draft, clock)
 	if err != nil {
-		return nil, fmt.Errorf("commit sandbox %s; nothing was published: %w", sb.id, sb.adviseOnFull(err))
+		return nil, fmt.Errorf("commit sandbox %s; nothing was published: %w", sb.id, sb.orStuck(sb.adviseOnFull(err)))
 	}
 	defer release()
 	if err := g.Send(&job.Request{Verb: job.Upload, Manifest: m}); err != nil {
@@ -171,6 +171,9 @@ func (s *Service) commit(ctx context.Context, sb *sandbox, plan *commitPlan, pro
 	clock.mark("upload")
 	sb.setParent(plan.store, id)
 	clock.snapshot, clock.sent = sent.Manifest, sent.Sent
+	if err := sb.stuck(); err != nil {
+		return nil, fmt.Errorf("commit sandbox %s; snapshot %s is in the store: %w", sb.id, id, err)
+	}
 	return &commitResult{manifest: sent.Manifest, store: plan.store, sent: sent.Sent, phases: clock.phases}, nil
 }
 

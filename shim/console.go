@@ -11,8 +11,11 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/ateom/ateom/shim/rundir"
+	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/shim/rundir"
+	"github.com/ateom/ateom/shim/stdio"
 )
 
 // consoleLimit bounds the wait for a terminal that runsc has already made.
@@ -86,4 +89,42 @@ func (c *consoleSocket) receive() (*os.File, error) {
 func (c *consoleSocket) close() {
 	c.listener.Close()
 	os.RemoveAll(filepath.Dir(c.path))
+}
+
+// holdInput keeps what is typed into the sandbox's terminals back, until
+// releaseInput, which it returns, is called.
+func (s *sandbox) holdInput(ctx context.Context) (release func()) {
+	for _, t := range s.terminals() {
+		t.HoldInput()
+	}
+	return func() { s.releaseInput(ctx) }
+}
+
+// releaseInput hands on what was held back.
+func (s *sandbox) releaseInput(ctx context.Context) {
+	for _, t := range s.terminals() {
+		if err := t.ReleaseInput(); err != nil {
+			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause are lost")
+		}
+	}
+}
+
+// recallInput takes back what the frozen sandbox, which is about to go, has not
+// read of its terminals.
+func (s *sandbox) recallInput(ctx context.Context) {
+	for _, t := range s.terminals() {
+		if err := t.Recall(); err != nil {
+			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause may be lost")
+		}
+	}
+}
+
+// terminals are those of the containers that run.
+func (s *sandbox) terminals() (all []*stdio.Terminal) {
+	for _, c := range s.live() {
+		if t := c.init.openStreams().Terminal; t != nil {
+			all = append(all, t)
+		}
+	}
+	return all
 }

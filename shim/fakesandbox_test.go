@@ -174,6 +174,8 @@ type containerManager struct {
 	mu     sync.Mutex
 	frozen int
 	memory memory
+	// stuck says that it does not let itself be thawed.
+	stuck bool
 	// signals gets every signal that was sent.
 	signals chan int32
 	// execs are the pids of exec'd processes; one is closed when its process is killed.
@@ -229,6 +231,9 @@ func (k *containerManager) Pause(_, _ *struct{}) error {
 func (k *containerManager) Resume(_, _ *struct{}) error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.stuck {
+		return errors.New("cannot thaw")
+	}
 	k.frozen--
 	return nil
 }

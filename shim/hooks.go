@@ -88,6 +88,9 @@ const hookGrace = killLimit / 2
 // runsOn runs the hooks of a sandbox that was to be saved and runs on. Whatever
 // ended the verb, programs that were told to hold still are told to go on.
 func (s *sandbox) runsOn(ctx context.Context, clock *stopwatch) {
+	if s.stuck() != nil {
+		return // nobody could run them
+	}
 	ctx, done := s.outlasting(ctx, hookGrace)
 	defer done()
 	if err := s.runHooks(ctx, hook.PostSave, clock); err != nil {

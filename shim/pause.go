@@ -20,7 +20,6 @@ import (
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/hook"
-	"github.com/ateom/ateom/shim/stdio"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -133,7 +132,7 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 	}
 	if err != nil {
 		release()
-		return nil, s.withEnding(l, err)
+		return nil, sb.orStuck(s.withEnding(l, err))
 	}
 	clock.mark("freeze")
 	if live[0].decl.pauseReturn == returnFrozen {
@@ -163,8 +162,8 @@ func (s *Service) pauseOnce(ctx context.Context, sb *sandbox, f *flight[*pauseOu
 		if cause := context.Cause(ctx); cause != nil {
 			err = cause // what else failed, failed of that
 		}
-		if errors.Is(err, runsc.ErrSandboxGone) {
-			return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, s.withEnding(l, err))
+		if errors.Is(err, runsc.ErrSandboxGone) || sb.stuck() != nil {
+			return nil, fmt.Errorf("pause sandbox %s: %w", sb.id, sb.orStuck(s.withEnding(l, err)))
 		}
 		return nil, fmt.Errorf("pause sandbox %s; it runs on: %w", sb.id, sb.adviseOnFull(err))
 	}
@@ -344,44 +343,6 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	if previous != nil {
 		sb.discard(previous.Manifest.ID)
 	}
-}
-
-// holdInput keeps what is typed into the sandbox's terminals back, until
-// releaseInput, which it returns, is called.
-func (s *sandbox) holdInput(ctx context.Context) (release func()) {
-	for _, t := range s.terminals() {
-		t.HoldInput()
-	}
-	return func() { s.releaseInput(ctx) }
-}
-
-// releaseInput hands on what was held back.
-func (s *sandbox) releaseInput(ctx context.Context) {
-	for _, t := range s.terminals() {
-		if err := t.ReleaseInput(); err != nil {
-			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause are lost")
-		}
-	}
-}
-
-// recallInput takes back what the frozen sandbox, which is about to go, has not
-// read of its terminals.
-func (s *sandbox) recallInput(ctx context.Context) {
-	for _, t := range s.terminals() {
-		if err := t.Recall(); err != nil {
-			log.G(ctx).WithError(err).Warn("bytes that were typed before a pause may be lost")
-		}
-	}
-}
-
-// terminals are those of the containers that run.
-func (s *sandbox) terminals() (all []*stdio.Terminal) {
-	for _, c := range s.live() {
-		if t := c.init.openStreams().Terminal; t != nil {
-			all = append(all, t)
-		}
-	}
-	return all
 }
 
 // endProcess kills a sandbox's process and waits until its memory is free.

@@ -57,6 +57,8 @@ func (s *sandbox) status(p *process) tasktypes.Status {
 		return tasktypes.Status_PAUSED // nothing runs any more
 	case state == Pausing:
 		return tasktypes.Status_PAUSING
+	case s.stuck() != nil:
+		return tasktypes.Status_PAUSED // nothing runs either
 	default:
 		return tasktypes.Status_RUNNING
 	}

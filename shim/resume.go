@@ -23,7 +23,7 @@ func (s *Service) resume(ctx context.Context, sb *sandbox) (*stopwatch, error) {
 	}
 	return sb.resumes.do(ctx, func(ctx context.Context, f *flight[*stopwatch]) (*stopwatch, error) {
 		if clock, ok := s.thawEarly(ctx, sb); ok {
-			return clock, nil
+			return clock, sb.stuck()
 		}
 		clock, unready, err := s.resumeOnce(ctx, sb, f)
 		return clock, errors.Join(err, unready)
@@ -47,7 +47,7 @@ func (s *Service) thawEarly(ctx context.Context, sb *sandbox) (_ *stopwatch, ok 
 	}
 	clock.mark("thaw")
 	clock.runs()
-	sb.ended(ctx, verbResume, clock, nil)
+	sb.ended(ctx, verbResume, clock, sb.stuck())
 	return clock, true
 }
 

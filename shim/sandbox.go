@@ -136,6 +136,8 @@ type life struct {
 	// oomKills is what the kernel had counted in the sandbox's cgroup before: a
 	// pod's outlives its sandboxes.
 	oomKills uint64
+	// stuck is why it was not thawed; guarded by the sandbox's mu.
+	stuck error
 }
 
 // newSandbox prepares the sandbox whose root container is id.

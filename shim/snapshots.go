@@ -109,6 +109,9 @@ func (s snapshots) Status(_ context.Context, r *ateomv1.StatusRequest) (*ateomv1
 		return nil, err
 	}
 	resp := &ateomv1.StatusResponse{State: string(sb.machine.state()), Loading: sb.loading()}
+	if resp.State == string(Running) && sb.stuck() != nil {
+		resp.State = stuckWord
+	}
 	for _, c := range sb.all() {
 		resp.Containers = append(resp.Containers, c.id)
 	}
