@@ -36,6 +36,7 @@ func (s *sandbox) settlePod(spec *specs.Spec, decl *declaration) (err error) {
 		return err
 	}
 	pod.Hint(spec, s.emptyDirs)
+	pod.Anchor(spec, s.emptyDirs)
 	if s.pod.UID == "" {
 		return nil
 	}

@@ -14,7 +14,10 @@ const VerbsPort = "9465"
 
 // PodVerbs are the verbs of a pod that change it, which are POSTed with a Request;
 // its StatusVerb is got.
-var PodVerbs = []string{"pause", "resume", "commit"}
+var PodVerbs = []string{PauseVerb, "resume", "commit"}
+
+// PauseVerb puts a pod to sleep.
+const PauseVerb = "pause"
 
 // StatusVerb asks what a pod's sandbox is doing.
 const StatusVerb = "status"

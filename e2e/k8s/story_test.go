@@ -23,7 +23,7 @@ func TestAPodSleepsAndWakesUpElsewhere(t *testing.T) {
 	first := p.Ask(t)
 	wantFiles := map[string]string{
 		"/home/agent/nonce": first.Nonce, "/scratch/nonce": first.Nonce, "/disk/nonce": first.Nonce,
-		"/home/agent/prepared": "run\n", "/scratch/prepared": "in memory\n", "/var/tmp/marker": "rootfs",
+		"/home/agent/prepared": "run\n", "/scratch/prepared": "in memory\n", "/disk/prepared": "on disk\n", "/var/tmp/marker": "rootfs",
 		"/etc/settings/greeting": "hello", "/etc/password/word": "xyzzy", "/etc/about/name": "agent",
 	}
 	if diff := cmp.Diff(wantFiles, first.Files); diff != "" {

@@ -108,6 +108,20 @@ func TestHintsAndMountsAgree(t *testing.T) {
 	}
 }
 
+// What backs a volume on disk is found again by the container that had it first: the
+// root container has them all.
+func TestTheRootContainerHasTheVolumesOnDisk(t *testing.T) {
+	root := &specs.Spec{Mounts: []specs.Mount{{Destination: "/proc", Type: "proc"}}}
+	Anchor(root, []EmptyDir{{Name: "disk", Path: "/k/disk"}, {Name: "memory", Path: "/k/memory", Memory: true}})
+	want := []specs.Mount{
+		{Destination: "/proc", Type: "proc"},
+		{Destination: "/ateom/volumes/disk", Type: "bind", Source: "/k/disk", Options: []string{"rbind", "rw"}},
+	}
+	if diff := cmp.Diff(want, root.Mounts); diff != "" {
+		t.Errorf("mounts (-want +got):\n%s", diff)
+	}
+}
+
 func TestLedgerRemembersAPod(t *testing.T) {
 	state := t.TempDir()
 	l, err := OpenLedger(state, "u")

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -84,6 +85,24 @@ const (
 	// shmName is a hint's name that no volume has: a volume's is a DNS label.
 	shmName = "ateom_dev_shm"
 )
+
+// anchors is where the sandbox's root container has the volumes that the disk backs.
+const anchors = "/ateom/volumes"
+
+// Anchor mounts the volumes that the node's disk backs into the sandbox's root
+// container. runsc names what backs such a volume by the container that has it
+// first, and by its place there, and finds it again by those names when it restores
+// (runsc/boot/vfs.go): the root container is the one that is always there, and first.
+// Another one may have ended by then, as init containers have.
+func Anchor(root *specs.Spec, dirs []EmptyDir) {
+	for _, d := range dirs {
+		if !d.Memory {
+			root.Mounts = append(root.Mounts, specs.Mount{
+				Destination: path.Join(anchors, d.Name), Type: "bind", Source: d.Path, Options: []string{"rbind", "rw"},
+			})
+		}
+	}
+}
 
 // Hint tells runsc, in the annotations of the sandbox's root container, which
 // volumes are file systems of the sandbox's own. A hint of type tmpfs on a bind

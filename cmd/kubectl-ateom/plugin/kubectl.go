@@ -62,27 +62,53 @@ func (k *kubectl) namespace(ctx context.Context) (string, error) {
 	return "default", nil
 }
 
-// node finds where a pod runs, and its namespace.
-func (k *kubectl) node(ctx context.Context, pod string) (node, namespace string, err error) {
-	args := []string{"get", "pod", pod, "-o", "json"}
+// pod is what the API server says of a pod.
+type pod struct {
+	Metadata struct{ Namespace string }
+	Spec     struct {
+		NodeName      string
+		RestartPolicy string
+	}
+	Status struct {
+		ContainerStatuses []struct {
+			Name  string
+			State struct{ Waiting *struct{} }
+		}
+	}
+}
+
+// checkPause refuses a pause that would cost the pod a container: kubelet's start of one
+// is refused as long as the pod sleeps, and there is no second one.
+func (p *pod) checkPause(name string) error {
+	if p.Spec.RestartPolicy != "Never" {
+		return nil
+	}
+	for _, c := range p.Status.ContainerStatuses {
+		if c.State.Waiting != nil {
+			return fmt.Errorf("container %s of pod %s has not started yet, and with restartPolicy Never kubelet would not try it a second time; pause the pod when it runs", c.Name, name)
+		}
+	}
+	return nil
+}
+
+// pod finds a pod that is on a node.
+func (k *kubectl) pod(ctx context.Context, name string) (*pod, error) {
+	args := []string{"get", "pod", name, "-o", "json"}
 	if k.own != "" {
 		args = append(args, "--namespace="+k.own)
 	}
 	out, err := k.run(ctx, nil, args...)
 	if err != nil {
-		return "", "", err
+		return nil, err
 	}
-	var found struct {
-		Metadata struct{ Namespace string }
-		Spec     struct{ NodeName string }
-	}
+	var found pod
 	if err := json.Unmarshal(out, &found); err != nil {
-		return "", "", fmt.Errorf("read pod %s: %w", pod, err)
+		return nil, fmt.Errorf("read pod %s: %w", name, err)
 	}
 	if found.Spec.NodeName == "" {
-		return "", "", fmt.Errorf("pod %s is on no node yet", pod)
+		return nil, fmt.Errorf("pod %s is on no node yet", name)
 	}
-	return found.Spec.NodeName, found.Metadata.Namespace, nil
+	return &found, nil
 }
 
 // agent finds the agent's pod on a node, or on any if node is empty.

@@ -27,7 +27,7 @@ func Run(ctx context.Context, version string, args []string, stdout, stderr io.W
 		Usage:   "pause, commit and resume pods of the runtime class ateom",
 		Version: version, Writer: stdout, ErrWriter: stderr,
 		Commands: []*cli.Command{
-			podCommand("pause", "Save a pod to its node's disk and free its memory", nil),
+			podCommand(wire.PauseVerb, "Save a pod to its node's disk and free its memory", nil),
 			podCommand("resume", "Bring a paused pod back; returns when its ateom.dev/readiness probes pass", nil),
 			podCommand("commit", "Upload a snapshot of a pod to a store; the last line of output is its id", []cli.Flag{
 				&cli.StringFlag{Name: "scope", Usage: "`Full|Data` (default: what the pod's on-commit annotation says)"},
@@ -75,28 +75,33 @@ var connection = []cli.Flag{
 }
 
 // podCommand is a command about one pod.
-func podCommand(name, usage string, flags []cli.Flag) *cli.Command {
+func podCommand(verb, usage string, flags []cli.Flag) *cli.Command {
 	return &cli.Command{
-		Name: name, Usage: usage, ArgsUsage: "POD [flags]", Flags: append(flags, connection...),
+		Name: verb, Usage: usage, ArgsUsage: "POD [flags]", Flags: append(flags, connection...),
 		OnUsageError: func(_ *cli.Context, err error, _ bool) error { return &usageError{err} },
 		Action: func(c *cli.Context) error {
 			if c.NArg() != 1 {
-				return &usageError{fmt.Errorf("%s: want the name of one pod", name)}
+				return &usageError{fmt.Errorf("%s: want the name of one pod", verb)}
 			}
-			k := newKubectl(c)
-			node, namespace, err := k.node(c.Context, c.Args().First())
+			k, name := newKubectl(c), c.Args().First()
+			found, err := k.pod(c.Context, name)
 			if err != nil {
 				return err
 			}
-			agent, err := k.agent(c.Context, node)
+			if verb == wire.PauseVerb {
+				if err := found.checkPause(name); err != nil {
+					return err
+				}
+			}
+			agent, err := k.agent(c.Context, found.Spec.NodeName)
 			if err != nil {
 				return err
 			}
 			var body any
-			if name != wire.StatusVerb {
+			if verb != wire.StatusVerb {
 				body = wire.Request{Scope: c.String("scope"), Store: c.String("store")}
 			}
-			out, err := k.ask(c.Context, agent, wire.PodPath(namespace, c.Args().First(), name), body)
+			out, err := k.ask(c.Context, agent, wire.PodPath(found.Metadata.Namespace, name, verb), body)
 			if err != nil {
 				return err
 			}

@@ -50,10 +50,11 @@ spec:
   - name: prepare
     image: ateom.test/busybox:latest
     imagePullPolicy: Never
-    command: [sh, -c, 'echo run >> /home/agent/prepared; echo in memory > /scratch/prepared']
+    command: [sh, -c, 'echo run >> /home/agent/prepared; echo in memory > /scratch/prepared; echo on disk > /data/prepared']
     volumeMounts:
     - {name: home, mountPath: /home/agent}
     - {name: scratch, mountPath: /scratch}
+    - {name: disk, mountPath: /data}
   containers:
   - name: service
     image: ateom.test/debian:latest
@@ -117,7 +118,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             asked.add(self.path)
         body = b"ok" if not asks else json.dumps({"nonce": nonce, "counter": len(asked), "ballast": hashlib.sha256(ballast).hexdigest(),
             "files": {p: read(p) for p in ("/home/agent/nonce", "/scratch/nonce", "/disk/nonce", "/home/agent/prepared",
-                "/scratch/prepared", "/etc/settings/greeting", "/etc/password/word", "/etc/about/name", "/var/tmp/marker")}}).encode()
+                "/scratch/prepared", "/disk/prepared", "/etc/settings/greeting", "/etc/password/word", "/etc/about/name", "/var/tmp/marker")}}).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
