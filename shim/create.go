@@ -15,6 +15,7 @@ import (
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/runsc"
+	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/config"
 	"github.com/ateom/ateom/shim/pod"
 	"github.com/ateom/ateom/shim/record"
@@ -39,6 +40,7 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
+	spec.Linux.CgroupsPath = cgroup.ForRunsc(spec.Linux.CgroupsPath)
 	decl, err := declare(spec.Annotations)
 	if err != nil {
 		return nil, err
@@ -84,8 +86,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		if err := sb.chooseOrigin(ctx, c, r.GetCheckpoint()); err != nil {
 			return nil, err
 		}
-	} else if sb.origin != nil {
-		if err := sb.origin.checkMember(c, sb.mountsToBe(c)); err != nil {
+	} else {
+		if sb.origin != nil {
+			if err := sb.origin.checkMember(c, sb.mountsToBe(c)); err != nil {
+				return nil, err
+			}
+		}
+		if err := s.checkLater(ctx, sb, c); err != nil {
 			return nil, err
 		}
 	}

@@ -132,6 +132,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 	if err := sb.machine.move(Running, Resuming); err != nil {
 		return nil, nil, err
 	}
+	sb.cameBack = snap.Manifest.Scope == artifacts.Full
 	sb.releaseInput(ctx)
 	sb.forwardPorts(ctx)
 	for _, c := range live {

@@ -68,6 +68,8 @@ type sandbox struct {
 	// build is the build of runsc that made the sandbox's processes; see madeBy.
 	// Guarded by verb.
 	build runsc.Identity
+	// cameBack says that the sandbox's memory was restored. Guarded by verb.
+	cameBack bool
 	// reload reads the node's configuration as it is now; nil if it cannot change.
 	reload func() (*config.Config, error)
 

@@ -127,6 +127,7 @@ func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *c
 	if !last {
 		return nil
 	}
+	sb.cameBack = true
 	clock.mark("restore")
 	clock.runs()
 	if err := sb.noteBegun(); err != nil {

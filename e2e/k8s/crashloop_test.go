@@ -18,7 +18,7 @@ import (
 const cranky = `
 apiVersion: v1
 kind: Pod
-metadata: {name: @NAME@, annotations: {@ANNOTATIONS@}}
+metadata: {name: @NAME@, annotations: {ateom.dev/durable-volumes: shared@ANNOTATIONS@}}
 spec:
   runtimeClassName: ateom
   nodeName: node
@@ -27,7 +27,7 @@ spec:
   - name: broken
     image: ateom.test/busybox:latest
     imagePullPolicy: Never
-    command: [sh, -c, 'echo run >> /shared/runs; [ -e /shared/mended ] || exit 1; sleep 10000']
+    command: [sh, -c, '[ -e /shared/mended ] || exit 1; echo mended; sleep 10000']
     volumeMounts: [{name: shared, mountPath: /shared}]
   - name: app
     image: ateom.test/busybox:latest
@@ -63,7 +63,7 @@ func TestAContainerThatFailsAgainAndAgainKeepsNoPodAwake(t *testing.T) {
 	wantMended(t, p, word)
 	k.Kubectl(t, "delete", "pod", "cranky", "--wait")
 
-	k.Apply(t, crank("cranky-again", fmt.Sprintf("ateom.dev/restore-from: %q, ateom.dev/store: dir", id)))
+	k.Apply(t, crank("cranky-again", fmt.Sprintf(", ateom.dev/restore-from: %q, ateom.dev/store: dir", id)))
 	heir := &agentpod.Pod{Cluster: k, Name: "cranky-again"}
 	wantMended(t, heir, word)
 }
@@ -106,10 +106,75 @@ func wantMended(t *testing.T, p *agentpod.Pod, word string) {
 		t.Errorf("%s had %q in memory and has %q", p.Name, word, now)
 	}
 	p.Kubectl(t, "exec", p.Name, "-c", "app", "--", "touch", "/shared/mended")
+	cluster.Eventually(t, func() error {
+		if r := p.Try(t, "logs", p.Name, "-c", "broken"); r.Stdout != "mended\n" {
+			return fmt.Errorf("the container that failed says %q %s\n%s", r.Stdout, r.Stderr, p.Try(t, "describe", "pod", p.Name).Stdout)
+		}
+		return nil
+	})
 	p.Await(t, "wait", "--for=condition=Ready", "pod/"+p.Name)
 	for _, c := range p.Status(t).Status.ContainerStatuses {
 		if c.Name == "app" && c.RestartCount != 0 {
 			t.Errorf("app of %s was started again %d times", p.Name, c.RestartCount)
 		}
+	}
+}
+
+// tandem is a pod of two containers with a volume in the sandbox. Each ends when it is
+// told to, and says how often it has begun.
+const tandem = `
+apiVersion: v1
+kind: Pod
+metadata: {name: tandem}
+spec:
+  runtimeClassName: ateom
+  nodeName: node
+  terminationGracePeriodSeconds: 1
+  containers:
+  - name: app
+    image: ateom.test/busybox:latest
+    imagePullPolicy: Never
+    command: [sh, -c, 'w=$(head -c 32 /dev/urandom | md5sum); while [ ! -e /shared/end-app ]; do echo $w >/shared/new; mv /shared/new /shared/word; sleep 0.2; done']
+    volumeMounts: [{name: shared, mountPath: /shared}]
+  - name: partner
+    image: ateom.test/busybox:latest
+    imagePullPolicy: Never
+    command: [sh, -c, 'while [ ! -e /shared/end-partner ]; do sleep 0.2; done']
+    volumeMounts: [{name: shared, mountPath: /shared}]
+  volumes: [{name: shared, emptyDir: {}}]
+`
+
+// A container that ends in a sandbox whose memory came back cannot have the volume again
+// that lives there: it is refused, and costs the others nothing. When none is left, the
+// pod begins anew.
+func TestAContainerThatEndsAfterAResumeCostsTheOthersNothing(t *testing.T) {
+	k := shared.Cluster(t)
+	k.Apply(t, tandem)
+	k.Await(t, "wait", "--for=condition=Ready", "pod/tandem")
+	p := &agentpod.Pod{Cluster: k, Name: "tandem"}
+	app := p.Container(t, "app")
+	k.Node.Ateom(t, "tasks", "pause", app)
+	k.Node.Ateom(t, "tasks", "resume", app)
+	word := inMemory(t, p)
+	end := func(name string) {
+		// It may end before the exec is answered; what follows shows that it has.
+		p.Try(t, "exec", p.Name, "-c", "app", "--", "touch", "/shared/end-"+name)
+	}
+	end("partner")
+	k.AwaitWarning(t, "default", "tandem", `container "partner" cannot start in sandbox`)
+	if now := inMemory(t, p); now != word {
+		t.Errorf("the pod had %q in memory and has %q", word, now)
+	}
+	k.Node.Ateom(t, "tasks", "pause", app)
+	k.Node.Ateom(t, "tasks", "resume", app)
+	if now := inMemory(t, p); now != word {
+		t.Errorf("the pod had %q in memory and has %q after another sleep", word, now)
+	}
+	address := p.Status(t).Status.PodIP
+	end("app")
+	p.AwaitAddress(t, address)
+	k.Await(t, "wait", "--for=condition=Ready", "pod/tandem")
+	if now := inMemory(t, p); now == word {
+		t.Errorf("the pod that began anew has the old word %q", now)
 	}
 }

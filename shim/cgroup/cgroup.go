@@ -38,16 +38,37 @@ func (t tree) memoryDir(path string) string {
 	return filepath.Join(string(t), "memory", path)
 }
 
+// ForRunsc is the name of a cgroup that runsc is to be told. A systemd name is one that
+// runsc understands where cgroup v2 is alone (its runsc/cgroup), and asks systemd for;
+// elsewhere it would take the name for a directory's, below whatever cgroup it was
+// started in, where nobody's limits hold.
+func ForRunsc(path string) string { return system.forRunsc(path) }
+
+func (t tree) forRunsc(path string) string {
+	if t.unified() || !isSystemd(path) {
+		return path
+	}
+	return filepath.Join("/", fsPath(path))
+}
+
+// isSystemd says whether systemd makes a cgroup of that name, rather than whoever
+// uses it.
+func isSystemd(path string) bool { return strings.Count(path, ":") == 2 }
+
 // fsPath turns what an OCI spec calls a cgroup into a path: a systemd name
 // "slice:prefix:name" means /…/slice/prefix-name.scope.
 func fsPath(path string) string {
-	parts := strings.Split(path, ":")
-	if len(parts) != 3 {
+	if !isSystemd(path) {
 		return path
 	}
+	parts := strings.Split(path, ":")
 	slice, dir := parts[0], ""
 	if slice == "" {
 		slice = "system.slice" // systemd's own default
+	}
+	scope := parts[1] + "-" + parts[2] + ".scope"
+	if slice == "-.slice" {
+		return scope // the root
 	}
 	// "a-b.slice" lies in "a.slice".
 	name := strings.TrimSuffix(slice, ".slice")
@@ -56,13 +77,13 @@ func fsPath(path string) string {
 			dir = filepath.Join(dir, name[:i]+".slice")
 		}
 	}
-	return filepath.Join(dir, slice, parts[1]+"-"+parts[2]+".scope")
+	return filepath.Join(dir, slice, scope)
 }
 
 // Slice returns the slice that systemd makes a cgroup in, if it makes it, else the
 // cgroup itself. A scope goes with its last process, and what was counted in it.
 func Slice(path string) string {
-	if strings.Count(path, ":") != 2 {
+	if !isSystemd(path) {
 		return path
 	}
 	return filepath.Dir(fsPath(path))

@@ -25,6 +25,7 @@ func TestSystemdNamesBecomePaths(t *testing.T) {
 		"system.slice:cri-containerd:c1":   "system.slice/cri-containerd-c1.scope",
 		"kubepods-besteffort.slice:cri:c1": "kubepods.slice/kubepods-besteffort.slice/cri-c1.scope",
 		"a-b-c.slice:x:y":                  "a.slice/a-b.slice/a-b-c.slice/x-y.scope",
+		"-.slice:x:y":                      "x-y.scope",
 		":cri-containerd:c1":               "system.slice/cri-containerd-c1.scope",
 		"relative/path":                    "relative/path",
 		"/odd:name":                        "/odd:name",
@@ -32,6 +33,57 @@ func TestSystemdNamesBecomePaths(t *testing.T) {
 	} {
 		if got := fsPath(name); got != want {
 			t.Errorf("fsPath(%q) = %q, want %q", name, got, want)
+		}
+	}
+}
+
+// What containerd's CRI plugin names where kubelet has the cgroup driver systemd: the
+// last part of the parent that kubelet gives, its own prefix, and the container's id.
+func TestNamesOfASystemdNode(t *testing.T) {
+	const id = "2d5c6330afb770e58be5870acad99eafe6e996a6599d8ae34f1be6f6392ef13f"
+	v1, v2 := newTree(t, map[string]string{"unified/cgroup.controllers": ""}), newTree(t, map[string]string{"cgroup.controllers": "memory"})
+	for parent, slice := range map[string]string{ // by quality of service
+		"kubepods-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice":            "kubepods.slice/kubepods-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice",
+		"kubepods-burstable-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice":  "kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice",
+		"kubepods-besteffort-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice": "kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod3058aa10_b513_4d2e_a0d8_2e3b33800ce1.slice",
+		// A static pod's UID is a hash; a cgroup root of the administrator's comes first.
+		"node-kubepods-burstable-pod8b6d1f0a.slice": "node.slice/node-kubepods.slice/node-kubepods-burstable.slice/node-kubepods-burstable-pod8b6d1f0a.slice",
+	} {
+		name := parent + ":cri-containerd:" + id
+		scope := slice + "/cri-containerd-" + id + ".scope"
+		if got := v2.forRunsc(name); got != name {
+			t.Errorf("v2: runsc is told %q of %q, which it asks systemd for", got, name)
+		}
+		if got := v1.forRunsc(name); got != "/"+scope {
+			t.Errorf("v1: runsc is told %q of %q, want a path", got, name)
+		}
+		if got := Slice(name); got != slice {
+			t.Errorf("the pod's slice of %q is %q, want %q", name, got, slice)
+		}
+		for _, tt := range []struct {
+			tree tree
+			dir  string
+		}{{v2, scope}, {v1, "memory/" + scope}} {
+			if err := os.MkdirAll(filepath.Join(string(tt.tree), tt.dir), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if got, want := tt.tree.memoryDir(name), filepath.Join(string(tt.tree), tt.dir); got != want {
+				t.Errorf("the memory of %q is counted in %q, want %q", name, got, want)
+			}
+			if err := tt.tree.remove(t.Context(), name); err != nil {
+				t.Error(err)
+			}
+			if _, err := os.Stat(filepath.Join(string(tt.tree), tt.dir)); !os.IsNotExist(err) {
+				t.Errorf("%s is still there: %v", tt.dir, err)
+			}
+			if _, err := os.Stat(filepath.Dir(filepath.Join(string(tt.tree), tt.dir))); err != nil {
+				t.Errorf("the pod's slice went with it: %v", err)
+			}
+		}
+	}
+	for _, path := range []string{"/kubepods/burstable/pod12/abc", "", "relative"} {
+		if got := v1.forRunsc(path); got != path {
+			t.Errorf("v1: runsc is told %q of %q", got, path)
 		}
 	}
 }
