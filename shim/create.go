@@ -172,10 +172,10 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			return nil, err
 		}
 	}
-	if first {
-		sb.newLife(pid)
-	}
 	sb.add(c)
+	if first {
+		go s.watchCreated(sb, sb.newLife(pid))
+	}
 	s.events.put(&eventstypes.TaskCreate{
 		ContainerID: c.id,
 		Bundle:      r.GetBundle(),

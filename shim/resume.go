@@ -135,6 +135,7 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 	sb.cameBack = snap.Manifest.Scope == artifacts.Full
 	sb.releaseInput(ctx)
 	sb.forwardPorts(ctx)
+	go s.watchCreated(sb, l)
 	for _, c := range live {
 		c.init.setPid(l.pid)
 		s.events.put(&eventstypes.TaskResumed{ContainerID: c.id})

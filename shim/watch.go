@@ -6,6 +6,7 @@ package shim
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	eventstypes "github.com/containerd/containerd/api/events"
@@ -44,6 +45,28 @@ func (s *Service) watch(sb *sandbox, l *life, c *container) {
 	}
 	s.exited(sb, c, status)
 }
+
+// watchCreated waits for the end of a sandbox's process, and then reports that of the
+// containers that were never started: nobody watches those.
+func (s *Service) watchCreated(sb *sandbox, l *life) {
+	if _, err := s.processes.Wait(l.ctx, l.pid); err != nil {
+		return // the life is over
+	}
+	// A verb that the process has died under fails first, and says why.
+	_, end, err := sb.take(l.ctx)
+	if err != nil {
+		return
+	}
+	defer end()
+	for _, c := range slices.Backward(sb.all()) {
+		if l.ctx.Err() == nil && !c.init.isStarted() {
+			s.exited(sb, c, s.lastWord(sb, l, c, errNotStarted))
+		}
+	}
+}
+
+// errNotStarted is what is known of the end of a container that was not started.
+var errNotStarted = errors.New("it was not started")
 
 // lastWord finds out how a container ended whose sandbox answers no more. A
 // sandbox's process exits with the status of its root container, if it was not
