@@ -21,6 +21,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/network"
+	"github.com/ateom/ateom/shim/record"
 )
 
 // cgroupLimit bounds the wait for processes of a sandbox that were killed to end.
@@ -92,12 +93,35 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 	if err := c.unmountRootfs(); err != nil {
 		return err
 	}
+	if all := sb.all(); len(all) > 1 && all[0] == c {
+		if err := passRecord(c, all[1]); err != nil {
+			return err
+		}
+	}
 	if sb.remove(c) > 0 {
 		return nil
 	}
 	sb.endWork(ctx)
 	time.AfterFunc(shutdownLimit, s.shutdownIfEmpty)
 	return errors.Join(sb.cleanUp(ctx), os.RemoveAll(sb.volumesDir))
+}
+
+// passRecord leaves the note on how to clean up after the shim with the next container of
+// the sandbox. containerd runs the delete action after every Delete, and after that
+// of the first one, the others' shim is still there.
+func passRecord(from, to *container) error {
+	r, err := record.Read(from.bundle)
+	if err != nil || r == nil {
+		return err
+	}
+	r.Rootfs = ""
+	if to.mounted {
+		r.Rootfs = to.rootfs
+	}
+	if err := record.Write(to.bundle, r); err != nil {
+		return err
+	}
+	return record.Remove(from.bundle)
 }
 
 // shutdownLimit is how long a shim whose last container was deleted waits for the

@@ -5,6 +5,7 @@ package task
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,4 +96,39 @@ func TestNoSnapshotHoldsAContainerThatWasNotStarted(t *testing.T) {
 		}
 	}
 	first.WantState(t, client.Running)
+}
+
+// Whoever deletes a sandbox's containers begins where it likes: containerd runs the
+// delete action after each, and as long as one is left its shim is there for it. The DurableDirs
+// go with the last one and are not taken for those of a shim that died.
+func TestTheRootContainerOfAGroupMayBeDeletedFirst(t *testing.T) {
+	t.Parallel()
+	n := harness.Shared(t)
+	annotations := map[string]string{
+		"io.containerd.ateom.v1.group": harness.NewID(t),
+		"ateom.dev/durable-dirs":       `[{"name":"home","mountPath":"/home"}]`,
+	}
+	first := n.Run(t, harness.Container{Args: []string{"sleep", "10000"}, Annotations: annotations})
+	second := n.Run(t, harness.Container{Args: []string{"sh", "-c", "exit 7"}, Annotations: annotations})
+	second.AwaitState(t, client.Stopped)
+	shim := first.Shim(t)
+	first.KillAndWait(t, syscall.SIGKILL)
+	if _, err := first.Delete(n.Context(t)); err != nil {
+		t.Fatal(err)
+	}
+	if got := first.Shim(t); got != shim {
+		t.Errorf("the shim is process %d, want %d", got, shim)
+	}
+	status, err := second.Delete(n.Context(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := status.ExitCode(); code != 7 {
+		t.Errorf("exit code %d, want 7", code)
+	}
+	for _, dir := range []string{filepath.Join("volumes", n.Namespace, first.ID), filepath.Join("lost", n.Namespace+"-"+first.ID+"-*")} {
+		if left, err := filepath.Glob(filepath.Join(n.Config.StateDir, dir)); err != nil || len(left) > 0 {
+			t.Errorf("left: %q, %v", left, err)
+		}
+	}
 }

@@ -42,20 +42,22 @@ type Record struct {
 	Socket string `json:"socket,omitempty"`
 	// StateDir is the node's durable state directory.
 	StateDir string `json:"stateDir"`
-	// Volumes is the directory that holds the sandbox's DurableDirs; set in the
-	// root container's record only.
+	// What follows is set in the record of the sandbox's first container alone: the root
+	// one, or the next when that was deleted.
+
+	// Volumes is the directory that holds the sandbox's DurableDirs.
 	Volumes string `json:"volumes,omitempty"`
-	// Scratch is the sandbox's directory of volatile files; root container only.
+	// Scratch is the sandbox's directory of volatile files.
 	Scratch string `json:"scratch,omitempty"`
-	// Origin is what was fetched to start the sandbox from; root container only.
+	// Origin is what was fetched to start the sandbox from.
 	Origin string `json:"origin,omitempty"`
-	// Netns is the network namespace that the shim made; root container only.
+	// Netns is the network namespace that the shim made.
 	Netns string `json:"netns,omitempty"`
 	// NetworkPath is a network namespace of somebody else's, and Network what it
-	// had before gVisor took it; root container only.
+	// had before gVisor took it.
 	NetworkPath string         `json:"networkPath,omitempty"`
 	Network     *network.State `json:"network,omitempty"`
-	// Cgroup is the sandbox's own, as its spec calls it; root container only.
+	// Cgroup is the sandbox's own, as its spec calls it.
 	Cgroup string `json:"cgroup,omitempty"`
 	// Paused is the snapshot that the sandbox would be resumed from. Older shims
 	// wrote it here; it is beside the volumes now, where a reboot leaves it.
@@ -96,4 +98,12 @@ func Read(bundle string) (*Record, error) {
 		return nil, fmt.Errorf("read record of %s: it has no version: %d", bundle, r.Version)
 	}
 	return &r, nil
+}
+
+// Remove removes the bundle's record, so that nobody cleans up by it. None is no error.
+func Remove(bundle string) error {
+	if err := os.Remove(filepath.Join(bundle, fileName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove record: %w", err)
+	}
+	return nil
 }
