@@ -67,7 +67,7 @@ func TestTheShimMayDieInEveryState(t *testing.T) {
 func nothingOf(t *testing.T, task *harness.Task) error {
 	n := task.Node
 	for _, pid := range harness.Find(t, func(args string) bool {
-		return !strings.Contains(args, "containerd --config") && !strings.Contains(args, "ctr-ateom")
+		return !strings.Contains(args, "/containerd.toml") && !strings.Contains(args, "ctr-ateom")
 	}) {
 		if n.Owns(pid) {
 			args, _ := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)) // it may have ended

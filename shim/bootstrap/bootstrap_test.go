@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/sandboxid"
 )
 
@@ -33,6 +34,13 @@ const startedEnv = "TEST_STARTED"
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == "-namespace" {
 		if err := fakeShim(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			unix.Exit(1)
+		}
+		unix.Exit(0)
+	}
+	if len(os.Args) > 2 && os.Args[1] == "-place" {
+		if err := liveIn(os.Args[2]); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			unix.Exit(1)
 		}
@@ -74,6 +82,20 @@ func fakeShim() error {
 		}
 		conn.Close()
 	}
+}
+
+// liveIn has a shim's place until the standard input ends.
+func liveIn(dir string) error {
+	place, err := roster.Take(dir)
+	if err != nil {
+		return err
+	}
+	if err := place.Put(roster.Entry{PID: os.Getpid()}); err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
 }
 
 // stop ends the shim at address.

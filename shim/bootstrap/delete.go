@@ -23,6 +23,7 @@ import (
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -31,7 +32,8 @@ const deleteLimit = 4 * time.Second
 
 // Stop cleans up after a shim that is no longer there: the sandbox, its
 // mounts, its volatile files. Snapshots stay, and what the DurableDirs hold is
-// set aside, since nobody can have meant to throw it away.
+// set aside, since nobody can have meant to throw it away. To a containerd that was
+// restarted, a shim that does not answer in time is dead as well: it is ended first.
 func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	ctx, cancel := context.WithTimeout(ctx, deleteLimit)
 	defer cancel()
@@ -47,8 +49,17 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 		// Without a record the shim had touched nothing.
 		return status, err
 	}
+	if r.Scratch != "" { // the record of the sandbox's first container
+		place, err := roster.End(ctx, r.Scratch)
+		if err != nil {
+			return status, err
+		}
+		if place != nil {
+			defer place.Leave()
+		}
+	}
 	driver := &runsc.Runsc{Binary: r.Runsc, Root: r.Root, Flags: r.Flags, Log: filepath.Join(bundle, "delete.log"), Starter: reap.Starter{}}
-	if r.Scratch != "" { // the root container's
+	if r.Scratch != "" {
 		// On a busy machine runsc may not come to that in the time that there is, and of a
 		// sandbox in the making it does not know.
 		if err := driver.KillOrphans(ctx); err != nil {
@@ -116,7 +127,7 @@ func removeFiles(r *record.Record) error {
 	dirs := []string{r.Scratch, r.Origin}
 	if r.Scratch != "" {
 		errs = append(errs, inside.Unmount(r.Scratch))
-		// The root container's: runsc's directory is the sandbox's own, and has a
+		// runsc's directory is the sandbox's own, and has a
 		// network namespace mounted in it.
 		if err := mount.UnmountRecursive(r.Root, 0); err != nil {
 			errs = append(errs, fmt.Errorf("unmount below %s: %w", r.Root, err))

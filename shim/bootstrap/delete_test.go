@@ -4,6 +4,7 @@
 package bootstrap
 
 import (
+	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
+	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -159,6 +161,62 @@ func TestDeleteEndsTheSandboxItself(t *testing.T) {
 		if got, err := wait(); err != nil || got != want {
 			t.Errorf("%s ended with %d, %v, want %d", name, got, err, want)
 		}
+	}
+}
+
+// To a containerd that was restarted, a shim is dead that does not answer in time.
+func TestDeleteEndsAShimThatLives(t *testing.T) {
+	d := newDeadShim(t, "")
+	cmd := exec.Command(os.Args[0], "-place", d.record.Scratch)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait, err := reap.Starter{}.Start(cmd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		t.Fatalf("the shim said %q, %v", line, err)
+	}
+	if err := unix.Kill(cmd.Process.Pid, unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+		t.Fatal(err)
+	}
+	// Where it was not ended, it goes on, and ends by itself.
+	_ = unix.Kill(cmd.Process.Pid, unix.SIGCONT)
+	in.Close()
+	if status, err := wait(); err != nil || status != 137 {
+		t.Errorf("the shim ended with %d, %v, want 137", status, err)
+	}
+	d.checkClean(t)
+}
+
+// Where it cannot be told who has the sandbox, everything is left to whoever does.
+func TestDeleteTouchesNothingOfAShimThatItCannotEnd(t *testing.T) {
+	d := newDeadShim(t, "")
+	place, err := roster.Take(d.record.Scratch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer place.Leave()
+	if _, err := New("x").Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), d.record.Scratch) {
+		t.Errorf("Stop = %v, want the place named", err)
+	}
+	for _, path := range []string{d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home/precious")} {
+		if _, err := os.Stat(path); err != nil {
+			t.Error(err)
+		}
+	}
+	if b, err := os.ReadFile(d.calls); err == nil {
+		t.Errorf("runsc was called with %q", b)
 	}
 }
 

@@ -168,6 +168,19 @@ func read(dir string) (*Entry, error) {
 		return nil, fmt.Errorf("read roster entry: %w", err)
 	}
 	defer f.Close()
+	e, err := readEntry(dir)
+	if err != nil {
+		return nil, err
+	}
+	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	e.Alive = errors.Is(err, unix.EWOULDBLOCK)
+	if err != nil && !e.Alive {
+		return nil, fmt.Errorf("read roster entry of %s: look for its shim: %w", dir, err)
+	}
+	return e, nil
+}
+
+func readEntry(dir string) (*Entry, error) {
 	b, err := os.ReadFile(filepath.Join(dir, fileName))
 	if err != nil {
 		return nil, fmt.Errorf("read roster entry: %w", err)
@@ -178,11 +191,6 @@ func read(dir string) (*Entry, error) {
 	}
 	if e.Version < 1 || e.Version > version {
 		return nil, fmt.Errorf("read roster entry of %s: version %d is not one that this binary knows (1 to %d)", dir, e.Version, version)
-	}
-	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
-	e.Alive = errors.Is(err, unix.EWOULDBLOCK)
-	if err != nil && !e.Alive {
-		return nil, fmt.Errorf("read roster entry of %s: look for its shim: %w", dir, err)
 	}
 	return &e, nil
 }
