@@ -14,7 +14,7 @@ import (
 const (
 	k3sFlags = " --containerd-config=/var/lib/rancher/k3s/agent/etc/containerd/config.toml" +
 		" --drop-in=/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d/ateom.toml" +
-		" --containerd-socket=/run/k3s/containerd/containerd.sock --restart=systemctl restart k3s-agent"
+		" --containerd-socket=/run/k3s/containerd/containerd.sock --restart=systemctl try-restart k3s*.service"
 	gkeFlags = " --dir=/home/kubernetes/bin/ateom"
 )
 
