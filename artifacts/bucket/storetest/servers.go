@@ -30,9 +30,22 @@ const (
 // startTimeout bounds how long a server may take to answer.
 const startTimeout = 30 * time.Second
 
+// loopback is where servers listen that nobody else is to reach.
+const loopback = "127.0.0.1"
+
 // S3 starts an S3 server for one test and returns the URL of an empty bucket
 // in it and the server's address. It sets the test's AWS credentials.
 func S3(t testing.TB) (url, address string) {
+	t.Helper()
+	url, address = S3At(t, loopback)
+	setenv(t, "AWS_ACCESS_KEY_ID", AccessKey)
+	setenv(t, "AWS_SECRET_ACCESS_KEY", SecretKey)
+	setenv(t, "AWS_EC2_METADATA_DISABLED", "true")
+	return url, address
+}
+
+// S3At is S3 at an IP address of this machine, and leaves the environment as it is.
+func S3At(t testing.TB, host string) (url, address string) {
 	t.Helper()
 	root := t.TempDir()
 	data, sidecar := filepath.Join(root, "data"), filepath.Join(root, "metadata")
@@ -41,12 +54,9 @@ func S3(t testing.TB) (url, address string) {
 			t.Fatal(err)
 		}
 	}
-	address = start(t, "versitygw", func(address string) []string {
+	address = start(t, "versitygw", host, func(address string) []string {
 		return []string{"--port", address, "--access", AccessKey, "--secret", SecretKey, "--quiet", "posix", "--sidecar", sidecar, data}
 	})
-	setenv(t, "AWS_ACCESS_KEY_ID", AccessKey)
-	setenv(t, "AWS_SECRET_ACCESS_KEY", SecretKey)
-	setenv(t, "AWS_EC2_METADATA_DISABLED", "true")
 	return S3URL("bucket", address), address
 }
 
@@ -59,14 +69,21 @@ func S3URL(bucket, address string) string {
 // in it. It sets the test's STORAGE_EMULATOR_HOST.
 func GCS(t testing.TB) (url, address string) {
 	t.Helper()
+	url, address = GCSAt(t, loopback)
+	setenv(t, "STORAGE_EMULATOR_HOST", address)
+	return url, address
+}
+
+// GCSAt is GCS at an IP address of this machine, and leaves the environment as it is.
+func GCSAt(t testing.TB, host string) (url, address string) {
+	t.Helper()
 	// In memory it takes time in the square of the number of its objects.
 	root := t.TempDir()
-	address = start(t, "fake-gcs-server", func(address string) []string {
+	address = start(t, "fake-gcs-server", host, func(address string) []string {
 		host, port, _ := strings.Cut(address, ":")
 		return []string{"-scheme", "http", "-host", host, "-port", port, "-backend", "filesystem", "-filesystem-root", root, "-log-level", "error",
 			"-external-url", "http://" + address, "-public-host", address}
 	})
-	setenv(t, "STORAGE_EMULATOR_HOST", address)
 	body := strings.NewReader(`{"name":"bucket"}`)
 	resp, err := http.Post("http://"+address+"/storage/v1/b?project=test", "application/json", body)
 	if err != nil {
@@ -91,7 +108,7 @@ const (
 func Azure(t testing.TB) (url, address string) {
 	t.Helper()
 	setenv(t, "AZURITE_ACCOUNTS", AzureAccount+":"+AzureKey)
-	address = start(t, "azurite", func(address string) []string {
+	address = start(t, "azurite", loopback, func(address string) []string {
 		host, port, _ := strings.Cut(address, ":")
 		return []string{"--blobHost", host, "--blobPort", port, "--inMemoryPersistence",
 			"--silent", "--disableTelemetry", "--skipApiVersionCheck"}
@@ -118,13 +135,13 @@ func setenv(t testing.TB, name, value string) {
 	t.Setenv(name, value)
 }
 
-// start runs a server on a free port of the loopback until the test ends, and
-// returns its address once it accepts connections.
-func start(t testing.TB, name string, args func(address string) []string) string {
+// start runs a server on a free port of an address until the test ends, and
+// returns where it is once it accepts connections.
+func start(t testing.TB, name, host string, args func(address string) []string) string {
 	t.Helper()
 	bin := Tool(t, name)
 	for attempt := 1; ; attempt++ {
-		address := freeAddress(t)
+		address := freeAddress(t, host)
 		err := run(t, bin, address, args(address))
 		if err == nil {
 			return address
@@ -135,9 +152,9 @@ func start(t testing.TB, name string, args func(address string) []string) string
 	}
 }
 
-func freeAddress(t testing.TB) string {
+func freeAddress(t testing.TB, host string) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	l, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -26,9 +26,9 @@ func (k *Cluster) startControlPlane() error {
 		groups     []string
 		hosts      []string
 	}{
-		{"apiserver", "kube-apiserver", []string{"system:masters"}, []string{"127.0.0.1", "localhost", nodeIP, "kubernetes.default.svc"}},
+		{"apiserver", "kube-apiserver", []string{"system:masters"}, []string{"127.0.0.1", "localhost", NodeIP, "kubernetes.default.svc"}},
 		{"admin", "admin", []string{"system:masters"}, nil},
-		{"kubelet", "system:node:" + NodeName, []string{"system:nodes"}, []string{NodeName, nodeIP}},
+		{"kubelet", "system:node:" + NodeName, []string{"system:nodes"}, []string{NodeName, NodeIP}},
 		{"accounts", "accounts", nil, nil},
 	} {
 		if err := a.issue(c.name, c.user, c.groups, c.hosts...); err != nil {
@@ -47,7 +47,7 @@ func (k *Cluster) startControlPlane() error {
 		return err
 	}
 	k.apiserver = newDaemon(k.dir, "kube-apiserver", nil,
-		"--etcd-servers", etcdClient, "--bind-address=127.0.0.1", "--advertise-address="+nodeIP, "--secure-port=6443",
+		"--etcd-servers", etcdClient, "--bind-address=127.0.0.1", "--advertise-address="+NodeIP, "--secure-port=6443",
 		"--service-cluster-ip-range="+serviceSubnet, "--endpoint-reconciler-type=none",
 		"--tls-cert-file", a.crt("apiserver"), "--tls-private-key-file", a.keyOf("apiserver"), "--client-ca-file", a.ca(),
 		"--kubelet-client-certificate", a.crt("apiserver"), "--kubelet-client-key", a.keyOf("apiserver"),

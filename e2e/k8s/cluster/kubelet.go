@@ -56,7 +56,7 @@ func (k *Cluster) startKubelet() error {
 		return err
 	}
 	k.kubelet = newDaemon(k.dir, "kubelet", nil,
-		"--config", config, "--kubeconfig", kubeconfig, "--hostname-override", NodeName, "--node-ip", nodeIP,
+		"--config", config, "--kubeconfig", kubeconfig, "--hostname-override", NodeName, "--node-ip", NodeIP,
 		"--root-dir", KubeletDir, "-v=2")
 	if err := k.kubelet.start(); err != nil {
 		return err

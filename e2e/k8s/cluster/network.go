@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// nodeIP is the node's address; it lies on a bridge of its own.
-	nodeIP = "10.90.0.1"
+	// NodeIP is the node's address, which pods reach; it lies on a bridge of its own.
+	NodeIP = "10.90.0.1"
 	// nodeLink and podLink are the bridges of the node and of its pods.
 	nodeLink, podLink = "node0", "pods0"
 	podSubnet         = "10.91.0.0/24"
@@ -28,9 +28,9 @@ func settleNetwork(dir string) error {
 	if err := netlink.LinkAdd(bridge); err != nil {
 		return fmt.Errorf("make bridge: %w", err)
 	}
-	addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(nodeIP), Mask: net.CIDRMask(24, 32)}}
+	addr := &netlink.Addr{IPNet: &net.IPNet{IP: net.ParseIP(NodeIP), Mask: net.CIDRMask(24, 32)}}
 	if err := netlink.AddrAdd(bridge, addr); err != nil {
-		return fmt.Errorf("add address %s: %w", nodeIP, err)
+		return fmt.Errorf("add address %s: %w", NodeIP, err)
 	}
 	if err := netlink.LinkSetUp(bridge); err != nil {
 		return fmt.Errorf("set up bridge: %w", err)

@@ -19,6 +19,7 @@ import (
 
 	"github.com/ateom/ateom/e2e/harness"
 	"github.com/ateom/ateom/e2e/k8s/cluster"
+	"github.com/ateom/ateom/shim/config"
 )
 
 const (
@@ -56,7 +57,8 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 	awaitAgent(t, k)
 	wantRestarts("the install", 1)
 
-	want := setConfig(t, k)
+	stores, files := buckets(t)
+	want := setConfig(t, k, stores, files)
 	k.Kubectl(t, "apply", "-k", deployed(t, "base")) // as for an upgrade
 	k.Kubectl(t, "rollout", "restart", "-n", agentNamespace, "daemonset/ateom-node")
 	awaitAgent(t, k)
@@ -68,6 +70,7 @@ func TestTheManifestsInstallTheRuntimeAndTakeItOff(t *testing.T) {
 	w := runWorkloads(t, k)
 	operate(t, k, w)
 	keepNamespacesApart(t, k, w)
+	keepInBuckets(t, k, stores)
 	for _, namespace := range []string{teamA, teamAB} {
 		k.Kubectl(t, "delete", "namespace", namespace, "--wait")
 	}
@@ -145,8 +148,8 @@ func awaitAgent(t *testing.T, k *cluster.Cluster) {
 }
 
 // setConfig makes the Secret as an administrator does, with a store whose key is a
-// file, and returns what the node is to have.
-func setConfig(t *testing.T, k *cluster.Cluster) (files map[string]string) {
+// file, and with more stores and files. It returns what the node is to have.
+func setConfig(t *testing.T, k *cluster.Cluster, stores map[string]config.Store, files map[string]string) map[string]string {
 	t.Helper()
 	dir := t.TempDir()
 	id, err := age.GenerateX25519Identity()
@@ -158,6 +161,12 @@ func setConfig(t *testing.T, k *cluster.Cluster) (files map[string]string) {
 	for name, store := range c.Stores {
 		store.KeyFile = "/etc/ateom/store.key"
 		c.Stores[name] = store
+	}
+	maps.Copy(c.Stores, stores)
+	for name, text := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := errors.Join(c.Write(filepath.Join(dir, "config.toml")), os.WriteFile(filepath.Join(dir, "store.key"), []byte(id.String()), 0o600)); err != nil {
 		t.Fatal(err)

@@ -41,14 +41,5 @@ func keepNamespacesApart(t *testing.T, k *cluster.Cluster, servers map[string]*s
 
 // restored is a pod as those of the Deployment that goes on from a snapshot.
 func restored(name, from, store string) string {
-	_, template, _ := strings.Cut(workloads, "    spec:\n")
-	spec, _, _ := strings.Cut(template, "---")
-	return fmt.Sprintf(`
-apiVersion: v1
-kind: Pod
-metadata:
-  name: %s
-  annotations: {ateom.dev/durable-volumes: www, ateom.dev/restore-from: %q, ateom.dev/store: %q}
-spec:
-%s`, name, from, store, strings.ReplaceAll("\n"+spec, "\n    ", "\n"))
+	return webPod(name, fmt.Sprintf("ateom.dev/restore-from: %q, ateom.dev/store: %q", from, store))
 }
