@@ -6,6 +6,7 @@ package check
 import (
 	"encoding/json"
 	"io"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -185,6 +186,20 @@ func TestShimAndSeatLinkNoCloud(t *testing.T) {
 					t.Errorf("%s links %s: credentials belong into ateom-gofer, and SDKs start slowly", program, p.ImportPath)
 				}
 			}
+		}
+	}
+}
+
+// A program that calls methods by names that it computes keeps every method of every
+// type that it links, which makes each shim larger.
+func TestShimLinksNoTemplates(t *testing.T) {
+	tags := regexp.MustCompile(`(?m)^TAGS := (\S+)$`).FindStringSubmatch(read(t, "Makefile"))
+	if tags == nil {
+		t.Fatal("the Makefile does not say with which TAGS it builds")
+	}
+	for _, p := range list(t, "-deps", "-tags", tags[1], "./cmd/containerd-shim-ateom-v1") {
+		if p.ImportPath == "text/template" {
+			t.Error("containerd-shim-ateom-v1 links text/template")
 		}
 	}
 }
