@@ -9,16 +9,24 @@ import (
 	"sync"
 )
 
-// asleepMemory is the memory from which garbage is collected while a sandbox
-// sleeps: four times what a shim then holds, so that only many queries get there.
-const asleepMemory = 16 << 20
+const (
+	// asleepMemory is the memory from which garbage is collected whatever the switch
+	// below says: four times what a shim holds whose sandbox sleeps.
+	asleepMemory = 16 << 20
+	// asleepPercent is GOGC of a sleeping shim that is asked. Under containerd's for
+	// shims, 40, one that was asked 15 000 times reached 6.0 MiB of private memory, at
+	// 0.27 ms of CPU a question; under 25, 5.7 MiB at 0.38 ms; under 15, 5.5 MiB at 0.50 ms.
+	asleepPercent = 20
+)
 
 // The collector of a shim whose sandbox sleeps is off, for Go's runtime else
-// collects every two minutes in a process that does nothing.
+// collects every two minutes in a process that does nothing. It is on while
+// somebody is answered, so that garbage does not pile up where questions go on for days.
 var collector struct {
 	sync.Mutex
-	off     bool
-	percent int // of GOGC, to go back to
+	asleep    bool
+	answering int // how many are
+	percent   int // of GOGC while the sandbox does not sleep
 }
 
 // rest gives memory back that a verb has used and turns the collector off: a
@@ -27,22 +35,46 @@ func rest() {
 	debug.FreeOSMemory()
 	collector.Lock()
 	defer collector.Unlock()
-	if collector.off {
+	if collector.asleep {
 		return
 	}
-	collector.off = true
+	collector.asleep = true
 	debug.SetMemoryLimit(asleepMemory)
-	collector.percent = debug.SetGCPercent(-1)
+	collector.percent = debug.SetGCPercent(percentAsleep())
 }
 
 // rouse undoes rest.
 func rouse() {
 	collector.Lock()
 	defer collector.Unlock()
-	if !collector.off {
+	if !collector.asleep {
 		return
 	}
-	collector.off = false
+	collector.asleep = false
 	debug.SetGCPercent(collector.percent)
 	debug.SetMemoryLimit(math.MaxInt64)
+}
+
+// answering has the collector on until done is called.
+func answering() (done func()) {
+	countAnswers(+1)
+	return func() { countAnswers(-1) }
+}
+
+func countAnswers(change int) {
+	collector.Lock()
+	defer collector.Unlock()
+	before := percentAsleep()
+	collector.answering += change
+	if now := percentAsleep(); collector.asleep && now != before {
+		debug.SetGCPercent(now)
+	}
+}
+
+// percentAsleep is GOGC of a shim whose sandbox sleeps.
+func percentAsleep() int {
+	if collector.answering > 0 {
+		return asleepPercent
+	}
+	return -1
 }

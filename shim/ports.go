@@ -42,7 +42,7 @@ func (s *sandbox) standIn(ctx context.Context) {
 	if !s.cri || s.network == nil || s.connections == network.Keep {
 		return
 	}
-	in, err := standin.Open(s.netns)
+	in, err := standin.Open(s.netns, answering)
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("answer probes for the paused pod")
 		return

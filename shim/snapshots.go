@@ -12,6 +12,7 @@ import (
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
+	"github.com/ateom/ateom/artifacts/local"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
 )
 
@@ -132,15 +133,14 @@ func (s snapshots) List(_ context.Context, r *ateomv1.ListRequest) (*ateomv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	all, err := sb.local.List()
-	if err != nil {
-		return nil, err
-	}
 	resp := &ateomv1.ListResponse{}
-	for _, snap := range all {
+	err = sb.local.Each(func(snap *local.Snapshot) {
 		if m := snap.Manifest; m.Sandbox.ID == sb.id && m.Sandbox.Namespace == sb.namespace {
 			resp.Snapshots = append(resp.Snapshots, describe(m, localStore))
 		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	return resp, nil
 }

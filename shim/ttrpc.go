@@ -38,7 +38,7 @@ func (s *Service) RegisterTTRPC(server *ttrpc.Server) error {
 		"ResizePty":  unary(s.ResizePty),
 		"CloseIO":    unary(s.CloseIO),
 		"Update":     unary(s.Update),
-		"Wait":       unary(s.Wait),
+		"Wait":       waiting(s.Wait),
 		"Stats":      unary(s.Stats),
 		"Connect":    unary(s.Connect),
 		"Shutdown":   unary(s.Shutdown),
@@ -51,12 +51,26 @@ func (s *Service) RegisterTTRPC(server *ttrpc.Server) error {
 
 // unary makes a ttrpc method of a function.
 func unary[Request, Response any](call func(context.Context, *Request) (*Response, error)) ttrpc.Method {
+	return waiting(awake(call))
+}
+
+// waiting is unary for a function that waits for days, maybe, and does nothing
+// meanwhile.
+func waiting[Request, Response any](call func(context.Context, *Request) (*Response, error)) ttrpc.Method {
 	return func(ctx context.Context, unmarshal func(any) error) (any, error) {
 		request := new(Request)
 		if err := unmarshal(request); err != nil {
 			return nil, err
 		}
 		return checked(ctx, request, call)
+	}
+}
+
+// awake is f, with the collector on.
+func awake[Request, Response any](f func(context.Context, *Request) (*Response, error)) func(context.Context, *Request) (*Response, error) {
+	return func(ctx context.Context, r *Request) (*Response, error) {
+		defer answering()()
+		return f(ctx, r)
 	}
 }
 
@@ -96,24 +110,24 @@ func toStatus(err error) error {
 type onWire struct{ s snapshots }
 
 func (w onWire) Pause(ctx context.Context, r *ateomv1.PauseRequest) (*ateomv1.PauseResponse, error) {
-	return checked(ctx, r, w.s.Pause)
+	return checked(ctx, r, awake(w.s.Pause))
 }
 
 func (w onWire) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream ateomv1.Snapshots_CommitServer) error {
-	_, err := checked(ctx, r, func(ctx context.Context, r *ateomv1.CommitRequest) (*struct{}, error) {
+	_, err := checked(ctx, r, awake(func(ctx context.Context, r *ateomv1.CommitRequest) (*struct{}, error) {
 		return nil, w.s.Commit(ctx, r, stream)
-	})
+	}))
 	return err
 }
 
 func (w onWire) Resume(ctx context.Context, r *ateomv1.ResumeRequest) (*ateomv1.ResumeResponse, error) {
-	return checked(ctx, r, w.s.Resume)
+	return checked(ctx, r, awake(w.s.Resume))
 }
 
 func (w onWire) Status(ctx context.Context, r *ateomv1.StatusRequest) (*ateomv1.StatusResponse, error) {
-	return checked(ctx, r, w.s.Status)
+	return checked(ctx, r, awake(w.s.Status))
 }
 
 func (w onWire) List(ctx context.Context, r *ateomv1.ListRequest) (*ateomv1.ListResponse, error) {
-	return checked(ctx, r, w.s.List)
+	return checked(ctx, r, awake(w.s.List))
 }

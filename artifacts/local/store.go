@@ -122,18 +122,24 @@ func ReadManifest(dir string) (*artifacts.Manifest, error) {
 
 // List returns the published snapshots in the order of their ids, which is
 // that of their creation. One that Get would refuse is left out.
-func (s *Store) List() ([]*Snapshot, error) {
+func (s *Store) List() (all []*Snapshot, err error) {
+	err = s.Each(func(snap *Snapshot) { all = append(all, snap) })
+	return all, err
+}
+
+// Each calls do with every snapshot that List returns, one at a time: a node may
+// have thousands.
+func (s *Store) Each(do func(*Snapshot)) error {
 	ids, err := s.ids(snapshotsName)
 	if err != nil {
-		return nil, fmt.Errorf("list snapshots: %w", err)
+		return fmt.Errorf("list snapshots: %w", err)
 	}
-	var all []*Snapshot
 	for _, id := range ids {
 		if snap, err := s.Get(id); err == nil {
-			all = append(all, snap)
+			do(snap)
 		}
 	}
-	return all, nil
+	return nil
 }
 
 // ids returns the names in one of the store's directories that are ids, sorted.

@@ -6,17 +6,11 @@ package crash
 import (
 	"context"
 	"fmt"
-	"net"
-	"strings"
 	"testing"
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
-	"github.com/containerd/containerd/v2/pkg/shim"
-	"github.com/containerd/ttrpc"
 	"golang.org/x/sync/errgroup"
-
-	"github.com/ateom/ateom/e2e/harness"
 )
 
 const (
@@ -25,22 +19,6 @@ const (
 	// answerLimit is what containerd's CRI plugin gives State, the least of all.
 	answerLimit = 2 * time.Second
 )
-
-// dial connects to the shim past containerd.
-func dial(t *testing.T, s *harness.Service) taskapi.TaskService {
-	t.Helper()
-	address, err := shim.SocketAddress(s.Node.Context(t), s.Node.Address, s.ID, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := ttrpc.NewClient(conn)
-	t.Cleanup(func() { c.Close() })
-	return taskapi.NewTaskClient(c)
-}
 
 // A verb that takes as long as a store that does not answer keeps nobody waiting who asks
 // how the sandbox is, however often.
@@ -56,7 +34,7 @@ func TestQuestionsAreAnsweredInEveryState(t *testing.T) {
 			if m.asleep {
 				sleep(t, s)
 			}
-			service := dial(t, s)
+			service := taskapi.NewTaskClient(s.DialShim(t))
 			release, ended := m.reach(t, s)
 
 			questions := map[string]func(context.Context) error{

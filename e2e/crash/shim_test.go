@@ -105,7 +105,7 @@ func nothingOf(t *testing.T, task *harness.Task) error {
 func TestAShimWithoutATaskLeaves(t *testing.T) {
 	t.Parallel()
 	s, _ := start(t)
-	service, ctx := dial(t, s), s.Node.Context(t)
+	service, ctx := taskapi.NewTaskClient(s.DialShim(t)), s.Node.Context(t)
 	r := harness.Record(t, s.Node)
 	if _, err := service.Kill(ctx, &taskapi.KillRequest{ID: s.ID, Signal: uint32(syscall.SIGKILL)}); err != nil {
 		t.Fatal(err)

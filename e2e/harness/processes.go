@@ -6,12 +6,16 @@ package harness
 import (
 	"bytes"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/containerd/containerd/v2/pkg/shim"
+	"github.com/containerd/ttrpc"
 )
 
 // Processes lists the processes on the host that belong to the task's sandbox:
@@ -79,6 +83,22 @@ func (task *Task) KillShim(t testing.TB) {
 	if err := syscall.Kill(task.Shim(t), syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// DialShim connects to the task's shim past containerd, until the test ends.
+func (task *Task) DialShim(t testing.TB) *ttrpc.Client {
+	t.Helper()
+	address, err := shim.SocketAddress(task.Node.Context(t), task.Node.Address, task.ID, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := ttrpc.NewClient(conn)
+	t.Cleanup(func() { c.Close() })
+	return c
 }
 
 // Find lists the ids of the processes whose command line matches.

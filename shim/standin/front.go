@@ -44,17 +44,18 @@ var defaultGrace = grace{silent: 50 * time.Millisecond, spoken: 500 * time.Milli
 // the container.
 type front struct {
 	net.Listener
-	grace  grace
-	freed  chan struct{} // has an element if a connection was closed since the last look
-	closed chan struct{}
-	once   sync.Once
+	answering func() (done func())
+	grace     grace
+	freed     chan struct{} // has an element if a connection was closed since the last look
+	closed    chan struct{}
+	once      sync.Once
 
 	mu   sync.Mutex
 	open []*greeted // the oldest first
 }
 
-func newFront(l net.Listener, g grace) *front {
-	return &front{Listener: l, grace: g, freed: make(chan struct{}, 1), closed: make(chan struct{})}
+func newFront(l net.Listener, g grace, answering func() (done func())) *front {
+	return &front{Listener: l, answering: answering, grace: g, freed: make(chan struct{}, 1), closed: make(chan struct{})}
 }
 
 // Accept implements net.Listener.
@@ -64,11 +65,15 @@ func (f *front) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	g := &greeted{Conn: conn, since: time.Now()}
-	g.release = func() { f.remove(g) }
+	done := f.answering()
+	g.release = sync.OnceFunc(func() {
+		f.remove(g)
+		done()
+	})
 	for {
 		next, err := f.add(g)
 		if err != nil {
-			return nil, errors.Join(err, conn.Close())
+			return nil, errors.Join(err, g.Close())
 		}
 		if next == nil {
 			return g, nil

@@ -27,10 +27,13 @@ type Standin struct {
 }
 
 // Open begins to answer in the network namespace at path, at whatever addresses
-// it has. Close must be called.
-func Open(netns string) (*Standin, error) { return open(netns, defaultGrace) }
+// it has. It calls answering for each connection, and what that returns when the
+// connection is closed. Close must be called.
+func Open(netns string, answering func() (done func())) (*Standin, error) {
+	return open(netns, defaultGrace, answering)
+}
 
-func open(netns string, g grace) (*Standin, error) {
+func open(netns string, g grace, answering func() (done func())) (*Standin, error) {
 	protocols := &http.Protocols{}
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true) // gRPC probes
@@ -45,7 +48,7 @@ func open(netns string, g grace) (*Standin, error) {
 		return nil, fmt.Errorf("stand in for a paused sandbox: %w", err)
 	}
 	s.served.Go(func() {
-		front := newFront(s.ports, g)
+		front := newFront(s.ports, g, answering)
 		// It ends with Close, which is no failure; a server that is closed before
 		// it serves does not close the listener.
 		_ = s.server.Serve(front)

@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -37,11 +38,21 @@ func openFor(t *testing.T, g grace) (s *Standin, dial func(ctx context.Context, 
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { network.Remove(path) })
-	s, err := open(path, g)
+	var answered, unfinished atomic.Int32
+	s, err := open(path, g, func() func() {
+		answered.Add(1)
+		unfinished.Add(1)
+		return func() { unfinished.Add(-1) }
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(s.Close)
+	t.Cleanup(func() {
+		s.Close()
+		if answered.Load() == 0 || unfinished.Load() != 0 {
+			t.Errorf("of %d connections, %d are said to be open at the end", answered.Load(), unfinished.Load())
+		}
+	})
 	return s, func(_ context.Context, _, address string) (conn net.Conn, err error) {
 		err = network.In(path, func(*os.File) (err error) {
 			conn, err = net.Dial("tcp", address)
@@ -192,7 +203,7 @@ func TestEveryPortIsAnsweredUntilClose(t *testing.T) {
 }
 
 func TestOpenLeavesNothingWhenItFails(t *testing.T) {
-	if _, err := Open(filepath.Join(t.TempDir(), "ns")); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Open(filepath.Join(t.TempDir(), "ns"), nil); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Open of no namespace = %v", err)
 	}
 }
