@@ -10,8 +10,7 @@ import (
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 )
 
-// Containers that were not started end with their sandbox, unless it is deleted: then
-// nobody waits for them.
+// Containers that were not started end with their sandbox.
 func TestTheEndOfASandboxEndsWhatWasNotStarted(t *testing.T) {
 	c := newCell(t, Created)
 	l := c.sb.currentLife()
@@ -30,22 +29,5 @@ func TestTheEndOfASandboxEndsWhatWasNotStarted(t *testing.T) {
 	c.wantState(t, Stopped)
 	if got := c.exits(); !slices.Equal(got, []string{"other", "box"}) {
 		t.Errorf("ends %v", got)
-	}
-}
-
-func TestADeletedSandboxEndsWithoutAWord(t *testing.T) {
-	c := newCell(t, Created)
-	l := c.sb.currentLife()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
-		c.watchCreated(c.sb, l)
-	}()
-	if err := c.call(t, verbDelete); err != nil {
-		t.Fatal(err)
-	}
-	<-watched
-	if got := c.exits(); slices.Contains(got, "box") {
-		t.Errorf("ends %v of what was deleted", got)
 	}
 }
