@@ -26,6 +26,7 @@ import (
 // Create makes a container from its bundle. The first container of a shim
 // makes the sandbox; every other joins it.
 func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *taskapi.CreateTaskResponse, err error) {
+	clock := newStopwatch(ctx)
 	var undo undoList
 	end := func() {}
 	defer func() {
@@ -56,7 +57,19 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 	if err != nil {
 		return nil, err
 	}
-	end = endVerb
+	isRestore := false
+	end = func() {
+		if isRestore && err != nil {
+			sb.endRestore(ctx, err)
+		}
+		endVerb()
+	}
+	restores := func() {
+		if !isRestore {
+			sb.goOnRestoring(clock)
+			isRestore = true
+		}
+	}
 	if !s.serves(sb) {
 		return nil, fmt.Errorf("create container %s: the first container of its sandbox could not be made: %w", r.GetID(), errdefs.ErrAborted)
 	}
@@ -80,13 +93,21 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		if err := sb.settlePod(spec, decl); err != nil {
 			return nil, err
 		}
+		if sb.isToRestore(c, r.GetCheckpoint()) {
+			restores()
+		}
 		if _, _, err := sb.store(decl.store); decl.store != "" && err != nil {
 			return nil, fmt.Errorf("annotation %s: %w", annotationStore, err)
 		}
-		if err := sb.chooseOrigin(ctx, c, r.GetCheckpoint()); err != nil {
+		err := sb.chooseOrigin(ctx, c, r.GetCheckpoint())
+		sb.noteOrigin()
+		if err != nil {
 			return nil, err
 		}
 	} else {
+		if sb.comingBack() {
+			restores()
+		}
 		if sb.origin != nil {
 			if err := sb.origin.checkMember(c, sb.mountsToBe(c)); err != nil {
 				return nil, err
@@ -114,10 +135,17 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 	}
 	fresh, err := sb.provideVolumes(c)
-	if err == nil && first {
-		err = sb.fetchOrigin(ctx, c, fresh)
-	} else if err == nil {
-		err = sb.fillVolumes(ctx, fresh)
+	if err == nil && sb.fetches(first, fresh) {
+		restores()
+		sb.markRestore("prepare")
+		if first {
+			err = sb.fetchOrigin(ctx, c, fresh)
+		} else {
+			err = sb.fillVolumes(ctx, fresh)
+		}
+		if err == nil {
+			sb.markRestore("fetch")
+		}
 	}
 	if err != nil {
 		sb.forgetVolumes(fresh)
@@ -173,6 +201,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 	}
 	sb.add(c)
+	if isRestore {
+		sb.markRestore("create")
+	}
 	if first {
 		go s.watchCreated(sb, sb.newLife(pid))
 	}

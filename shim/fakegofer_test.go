@@ -142,6 +142,9 @@ func (f *fakeRuntime) serveCommit(in *json.Decoder, out *json.Encoder, dead <-ch
 			fetched, volumes = &artifacts.Manifest{ID: r.ID, Scope: artifacts.Data}, r.Volumes
 			event = job.Event{Kind: job.Ready, Manifest: fetched}
 		case job.Bring:
+			if out.Encode(job.Event{Version: job.Version, Kind: job.Progress, Phase: "fetch", Bytes: 1}) != nil {
+				return
+			}
 			event = job.Event{Kind: job.Done, Manifest: fetched}
 			if fails {
 				break // its volumes are empty again

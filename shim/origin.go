@@ -51,12 +51,27 @@ type origin struct {
 // image is where the containers are restored from.
 func (o *origin) image() image { return image{manifest: o.manifest, dir: o.dir, store: o.store} }
 
+// isToRestore says whether the root container is to start from a snapshot, which
+// chooseOrigin finds.
+func (s *sandbox) isToRestore(c *container, checkpoint string) bool {
+	switch l := s.ledger; {
+	case l != nil && l.Paused != "":
+		return true // kubelet brings a pod back whose sandbox was lost while it slept
+	case l != nil && l.Begun:
+		return false
+	default:
+		return c.decl.restoreFrom != "" || checkpoint != ""
+	}
+}
+
 // chooseOrigin finds the snapshot that the root container is to start from, if
 // any: one of the node's own, or one in a store. Nothing is fetched yet.
 func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint string) error {
+	if !s.isToRestore(c, checkpoint) {
+		return nil
+	}
 	id := c.decl.restoreFrom
 	if s.ledger != nil && s.ledger.Paused != "" {
-		// Kubelet brings a pod back whose sandbox was lost while it slept.
 		id, checkpoint = s.ledger.Paused, ""
 		snap, err := s.local.Get(id)
 		if err != nil {
@@ -64,9 +79,6 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 		}
 		s.origin = &origin{manifest: snap.Manifest, dir: snap.Dir, local: true, slept: snap, release: s.use(id)}
 		return s.checkOrigin(ctx, c, snap.Manifest)
-	}
-	if id == "" && checkpoint == "" || s.ledger != nil && s.ledger.Begun {
-		return nil
 	}
 	if id != "" && c.decl.store == "" && checkpoint == "" && c.decl.golden == "" {
 		snap, err := s.local.Get(id)
@@ -111,14 +123,16 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	return nil
 }
 
+// fetches says whether a container with those new volumes needs something from a store.
+func (s *sandbox) fetches(first bool, fresh []job.Volume) bool {
+	return s.origin != nil && !s.origin.local && (first || len(fresh) > 0)
+}
+
 // fetchOrigin brings the snapshot's local side and fills the root container's
 // volumes, which are empty directories by now. A snapshot that could not be
 // used here is refused when its manifest has come, and nothing else.
 func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.Volume) error {
 	o := s.origin
-	if o == nil || o.local {
-		return nil
-	}
 	o.volumes = o.manifest.ID
 	request := &job.Request{Dir: o.dir, ID: o.volumes, Volumes: volumes}
 	if c.decl.golden != "" {
@@ -144,10 +158,6 @@ func (s *sandbox) fetchVolumes(ctx context.Context, volumes []job.Volume) error 
 
 // fillVolumes fills volumes that came with another container than the root one.
 func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
-	o := s.origin
-	if o == nil || o.local || len(volumes) == 0 {
-		return nil
-	}
 	if s.ledger != nil {
 		return s.fillPodVolumes(ctx, volumes)
 	}
@@ -163,6 +173,7 @@ func (s *sandbox) fetch(ctx context.Context, r *job.Request, check func(*artifac
 	if err != nil {
 		return nil, err
 	}
+	defer s.setProgress(nil)
 	done, err := gofer.Fetch(ctx, binary, s.starter, r, check, s.noteProgress)
 	if err != nil {
 		return nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))

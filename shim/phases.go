@@ -50,6 +50,18 @@ func (w *stopwatch) mark(name string) {
 	w.last = now
 }
 
+// join ends the phase in which a verb of several requests waited for the next one,
+// whose stopwatch next is.
+func (w *stopwatch) join(next *stopwatch) {
+	if took := next.start.Sub(w.last); took > 0 { // else it came while the one before was served
+		w.phases = append(w.phases, &ateomv1.Phase{Name: "between", Nanos: took.Nanoseconds()})
+		w.last = next.start
+	}
+	if w.traceParent == "" {
+		w.traceParent = next.traceParent
+	}
+}
+
 // runs notes that programs have begun to run: whoever started them has said so.
 func (w *stopwatch) runs() { w.firstInstruction = w.last.Sub(w.start) }
 

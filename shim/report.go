@@ -20,10 +20,6 @@ import (
 	"github.com/ateom/ateom/shim/journal"
 )
 
-// verbRestore is what the journal, the log and Status call the Start of a new
-// task from a snapshot.
-const verbRestore verb = "Restore"
-
 // ended tells of a verb that has ended, well or not: to Status, in one line of
 // the log, and in the node's journal. A verb that found nothing to do is none.
 func (s *sandbox) ended(ctx context.Context, v verb, w *stopwatch, err error) {
@@ -62,9 +58,11 @@ func (s *sandbox) admit(ctx context.Context, v verb) error {
 func (s *sandbox) logVerb(ctx context.Context, r *ateomv1.VerbReport) {
 	fields := log.Fields{"sandbox": s.id, "verb": r.GetVerb()}
 	var total time.Duration
+	sums := map[string]time.Duration{} // a Restore has a phase for each container
 	for _, p := range r.GetPhases() {
 		took := time.Duration(p.GetNanos())
-		fields[p.GetName()] = took.String()
+		sums[p.GetName()] += took
+		fields[p.GetName()] = sums[p.GetName()].String()
 		total += took
 	}
 	fields["total"] = total.String()

@@ -111,6 +111,8 @@ type sandbox struct {
 	// incomplete names a container that was killed while the sandbox was paused with
 	// its memory: that holds one that nobody has any more. Guarded by verb.
 	incomplete string
+	// restore is the stopwatch of the Restore under way; nil if there is none. Guarded by verb.
+	restore *stopwatch
 	// listener is who listens in a pod's network namespace; see ports.go.
 	listener interface{ Close() }
 	// inUse counts who reads a local snapshot; a snapshot in doomed is removed

@@ -66,9 +66,13 @@ func (s *Service) beginExec(ctx context.Context, sb *sandbox, c *container, exec
 
 func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err error) {
 	clock := newStopwatch(ctx)
-	if sb.origin != nil {
-		clock.snapshot = sb.origin.manifest
-		defer func() { sb.ended(ctx, verbRestore, clock, err) }()
+	if sb.comingBack() {
+		clock = sb.goOnRestoring(clock)
+		defer func() {
+			if err != nil || sb.hasComeBack() {
+				sb.endRestore(ctx, err)
+			}
+		}()
 	}
 	life := sb.currentLife()
 	if life == nil {
@@ -95,13 +99,13 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 	if sb.origin == nil {
 		return nil
 	}
+	clock.mark("start")
 	if sb.cri {
 		if c.isRoot(sb) && len(sb.unfilled()) == 0 {
 			return sb.noteBegun()
 		}
 		return nil // kubelet says who is ready
 	}
-	clock.mark("start")
 	clock.runs()
 	return s.awaitOrigin(ctx, sb, []*container{c}, clock)
 }
@@ -124,11 +128,11 @@ func (s *Service) restoreInit(ctx context.Context, sb *sandbox, life *life, c *c
 		}
 	}
 	s.started(sb, life, c)
+	clock.mark("restore")
 	if !last {
 		return nil
 	}
 	sb.cameBack = true
-	clock.mark("restore")
 	clock.runs()
 	if err := sb.noteBegun(); err != nil {
 		return err
