@@ -103,7 +103,8 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 	}
 	sb.endWork(ctx)
 	time.AfterFunc(shutdownLimit, s.shutdownIfEmpty)
-	return errors.Join(sb.cleanUp(ctx), os.RemoveAll(sb.volumesDir))
+	o := sb.origin
+	return errors.Join(sb.cleanUp(ctx), sb.dropVolumes(o))
 }
 
 // passRecord leaves the note on how to clean up after the shim with the next container of

@@ -55,16 +55,33 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 	if err != nil {
 		return err
 	}
-	o.volumesPresent = found
+	o.volumesPresent, o.lent = found, found
 	undo.add("set volumes aside again", func(context.Context) error {
-		if found {
-			if err := volumes.NotePaused(s.volumesDir, o.manifest.ID); err != nil {
-				return err
-			}
-		}
 		return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
 	})
 	return nil
+}
+
+// keepVolumes notes that the sandbox runs, and that the DurableDirs go on with it and
+// not with the snapshot that it has started from.
+func (s *sandbox) keepVolumes() error {
+	if !s.origin.lent {
+		return nil
+	}
+	if err := volumes.NoteRunning(s.volumesDir); err != nil {
+		return err
+	}
+	s.origin.lent = false
+	return nil
+}
+
+// dropVolumes removes the DurableDirs that the shim provided. Those that are a snapshot's
+// still wait for the next sandbox that starts from it.
+func (s *sandbox) dropVolumes(o *origin) error {
+	if o != nil && o.lent {
+		return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
+	}
+	return os.RemoveAll(s.volumesDir)
 }
 
 // provideVolumes makes the host directory of every DurableDir that the

@@ -38,6 +38,9 @@ type origin struct {
 	slept *local.Snapshot
 	// volumesPresent says that the DurableDirs have their content already.
 	volumesPresent bool
+	// lent says that the DurableDirs belong to the snapshot still, because nothing has come
+	// to run from it. Guarded by the sandbox's verb.
+	lent bool
 	// store has the pages that dir lacks.
 	store job.Store
 	// arrived are the containers that have come so far, but the root one;

@@ -110,7 +110,10 @@ func (s *sandbox) noteBegun() error {
 		s.mu.Unlock()
 	}
 	s.ledger.Begun = true
-	return errors.Join(s.ledger.Write(), s.noteAsleep(""))
+	if err := errors.Join(s.ledger.Write(), s.noteAsleep("")); err != nil {
+		return err
+	}
+	return s.keepVolumes()
 }
 
 // noteAsleep remembers which snapshot the pod sleeps in, "" if it is awake.

@@ -153,17 +153,22 @@ func (s *Service) started(sb *sandbox, l *life, c *container) {
 
 // awaitOrigin waits until containers that come from a snapshot are ready.
 func (s *Service) awaitOrigin(ctx context.Context, sb *sandbox, containers []*container, clock *stopwatch) error {
-	if err := s.withEnding(sb.currentLife(), sb.comeBack(ctx, sb.origin.manifest.Scope, containers, clock)); err != nil {
-		err = fmt.Errorf("start from snapshot %s: %w", sb.origin.manifest.ID, err)
-		if !sb.keepsUnready(err) {
-			// New containers whose snapshot does not become ready are of no use.
-			for _, c := range containers {
-				s.killContainer(context.WithoutCancel(ctx), sb, c)
-			}
-			return err
-		}
+	err := s.withEnding(sb.currentLife(), sb.comeBack(ctx, sb.origin.manifest.Scope, containers, clock))
+	if err != nil && sb.keepsUnready(err) {
 		// An error would have containerd delete the task.
-		log.G(ctx).WithError(err).Warn("the sandbox runs on, not ready")
+		log.G(ctx).WithError(err).WithField("snapshot", sb.origin.manifest.ID).Warn("the sandbox runs on, not ready")
+		err = nil
+	}
+	if err == nil {
+		// Until now, whoever comes after a shim that died would have found them the snapshot's.
+		err = sb.keepVolumes()
+	}
+	if err != nil {
+		// New containers whose snapshot does not become ready are of no use.
+		for _, c := range containers {
+			s.killContainer(context.WithoutCancel(ctx), sb, c)
+		}
+		return fmt.Errorf("start from snapshot %s: %w", sb.origin.manifest.ID, err)
 	}
 	sb.setPace(ctx, sb.cfg.Hydrate)
 	return nil

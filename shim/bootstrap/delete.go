@@ -24,6 +24,7 @@ import (
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/roster"
+	"github.com/ateom/ateom/shim/rundir"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -134,6 +135,7 @@ func removeFiles(r *record.Record) error {
 		} else {
 			dirs = append(dirs, r.Root)
 		}
+		dirs = append(dirs, rundir.SeatOf(r.Root)) // what a gofer that was killed has left
 	}
 	for _, dir := range dirs {
 		if dir == "" {

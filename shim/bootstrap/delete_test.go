@@ -17,6 +17,7 @@ import (
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/record"
 	"github.com/ateom/ateom/shim/roster"
+	"github.com/ateom/ateom/shim/rundir"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -37,11 +38,11 @@ func newDeadShim(t *testing.T, script string) *deadShim {
 	d := &deadShim{bundle: filepath.Join(dir, "task", "box"), calls: filepath.Join(dir, "calls")}
 	state := filepath.Join(dir, "state")
 	d.record = &record.Record{
-		Sandbox: "box", Runsc: filepath.Join(dir, "runsc"), Root: filepath.Join(dir, "root"), Flags: []string{"--x=y"},
+		Sandbox: "box", Runsc: filepath.Join(dir, "runsc"), Root: rundir.Runsc(filepath.Join(dir, "run"), "ns", "box"), Flags: []string{"--x=y"},
 		Rootfs: filepath.Join(d.bundle, "rootfs"), StateDir: state, Volumes: volumes.Dir(state, "ns", "box"),
 		Scratch: filepath.Join(dir, "scratch"), Origin: filepath.Join(dir, "origin"),
 	}
-	for _, path := range []string{d.record.Rootfs, d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home")} {
+	for _, path := range []string{d.record.Rootfs, d.record.Root, d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home")} {
 		if err := os.MkdirAll(path, 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -51,6 +52,7 @@ func newDeadShim(t *testing.T, script string) *deadShim {
 		filepath.Join(d.record.Volumes, "home/precious"): "bytes",
 		filepath.Join(d.record.Scratch, "seat"):          "x",
 		filepath.Join(d.record.Origin, "pages"):          "x",
+		d.seat():                                         "a socket that nobody listens on",
 	} {
 		if err := os.WriteFile(path, []byte(text), 0o700); err != nil {
 			t.Fatal(err)
@@ -70,6 +72,11 @@ func newDeadShim(t *testing.T, script string) *deadShim {
 	return d
 }
 
+// seat is the socket of a gofer that was killed.
+func (d *deadShim) seat() string {
+	return rundir.Seat(filepath.Dir(filepath.Dir(d.record.Root)), "ns", "box")
+}
+
 func isMountPoint(t *testing.T, path string) bool {
 	t.Helper()
 	b, err := os.ReadFile("/proc/self/mountinfo")
@@ -82,7 +89,7 @@ func isMountPoint(t *testing.T, path string) bool {
 // checkClean says what is left of the shim, and that the volumes are not lost.
 func (d *deadShim) checkClean(t *testing.T) {
 	t.Helper()
-	for _, path := range []string{d.record.Scratch, d.record.Origin, d.record.Volumes} {
+	for _, path := range []string{d.record.Scratch, d.record.Origin, d.record.Volumes, d.seat()} {
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("%s is still there: %v", path, err)
 		}

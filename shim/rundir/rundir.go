@@ -47,6 +47,11 @@ func Seat(runDir, namespace, id string) string {
 	return filepath.Join(runDir, "seat-"+hash(namespace, id)+".sock")
 }
 
+// SeatOf is the Seat of the sandbox whose directory of runsc's state is root.
+func SeatOf(root string) string {
+	return filepath.Join(filepath.Dir(filepath.Dir(root)), "seat-"+filepath.Base(root)+".sock")
+}
+
 // TTY is the pattern, for os.MkdirTemp, of directories with console sockets.
 const TTY = "tty-"
 

@@ -111,8 +111,9 @@ func setAside(stateDir, dir string) error {
 }
 
 // TakeBack moves the volumes that were set aside with a paused snapshot to
-// dir, which must not exist. It reports whether there were any. They are in use
-// from then on.
+// dir, which must not exist. It reports whether there were any. They belong to the
+// snapshot until NoteRunning: a start that fails, or whose shim dies, sets them aside
+// for the next one.
 func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
 	if paused == "" {
 		return false, nil
@@ -127,5 +128,5 @@ func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
 	if err != nil {
 		return false, fmt.Errorf("take volumes back: %w", err)
 	}
-	return true, NoteRunning(dir)
+	return true, nil
 }
