@@ -23,7 +23,6 @@ import (
 
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/harness"
-	"github.com/ateom/ateom/shim/config"
 )
 
 // open returns a network's namespace and a handle in it, until the test ends.
@@ -178,35 +177,6 @@ func TestAMissingInterfaceIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	dial(t, network.IP.String())
-}
-
-// A sandbox without a network, and one with the host's, sleep like any other.
-func TestOtherNetworksOfRunsc(t *testing.T) {
-	t.Parallel()
-	for _, kind := range []string{"none", "host"} {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			n := harness.NewNode(t, harness.Config{Config: config.Config{RunscFlags: map[string]string{"network": kind}}})
-			network := harness.NewNetwork(t)
-			c := harness.Container{
-				Network: network, Args: []string{"sh", "-c", "i=0; while sleep 0.01; do i=$((i+1)); echo $i; done"},
-				Annotations: map[string]string{"ateom.dev/readiness": `[{"exec":{"command":["true"]}}]`},
-			}
-			task := n.Run(t, c)
-			task.AwaitLog(t, "10\n")
-			ctx := n.Context(t)
-			for range 2 {
-				if err := task.Pause(ctx); err != nil {
-					t.Fatal(err)
-				}
-				if err := task.Resume(ctx); err != nil {
-					t.Fatal(err)
-				}
-				next := strings.Count(task.Log(t), "\n") + 20
-				task.AwaitLog(t, fmt.Sprintf("\n%d\n", next))
-			}
-		})
-	}
 }
 
 // A copy under another address is reached there, reaches others from there, and
