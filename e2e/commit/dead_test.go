@@ -100,8 +100,8 @@ func TestADeadBucketHoldsNothingUp(t *testing.T) {
 				wantEnd(t, task)
 				select {
 				case r := <-ended:
-					if r.Code == 0 {
-						t.Errorf("a commit into a dead bucket succeeds: %s", r.Stdout)
+					if r.Code == 0 || !strings.Contains(r.Stderr, "commit sandbox "+task.ID+": sandbox was killed") {
+						t.Errorf("a commit into a dead bucket ends with exit code %d: %s%s", r.Code, r.Stdout, r.Stderr)
 					}
 				case <-time.After(harness.Limit):
 					t.Error("the commit of a sandbox that is gone goes on")

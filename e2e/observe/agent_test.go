@@ -101,17 +101,31 @@ func TestTheNodeTellsWhatHappened(t *testing.T) {
 	a := startAgent(t, n, c)
 	a.want(t, `ateom_sandboxes{state="running"} 0`)
 
-	task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}})
+	// What holds a save up is seen from outside, too.
+	const held = 300 * time.Millisecond
+	task := n.Run(t, harness.Container{Args: []string{"sleep", "1000"}, Annotations: map[string]string{
+		"ateom.dev/pre-save": fmt.Sprintf(`[{"command":["sleep","%.1f"]}]`, held.Seconds()),
+	}})
 	a.want(t, `ateom_sandboxes{state="running"} 1`)
-	n.Ctr(t, "task", "pause", task.ID)
+	// The moments between which each verb was under way, by this clock.
+	var asked, answered []time.Time
+	timed := func(verb func()) {
+		asked = append(asked, time.Now())
+		verb()
+		answered = append(answered, time.Now())
+	}
+	timed(func() { n.Ctr(t, "task", "pause", task.ID) })
 	a.want(t, `ateom_sandboxes{state="paused"} 1`, `ateom_sandboxes{state="running"} 0`, `ateom_verb_duration_seconds_count{verb="Pause"} 1`)
 	a.stop(t)
 	// What happens without an agent is counted when it is back.
-	n.Ateom(t, "tasks", "resume", task.ID)
-	n.Ateom(t, "tasks", "commit", "--scope", "Full", task.ID)
-	if r := n.Do(t, harness.Command{Program: "ctr-ateom", Args: []string{"tasks", "commit", "--store", "s3://bucket?nonsense=1", task.ID}}); r.Code == 0 {
-		t.Error("a commit to a store that cannot be succeeded")
-	}
+	timed(func() { n.Ateom(t, "tasks", "resume", task.ID) })
+	timed(func() { n.Ateom(t, "tasks", "commit", "--scope", "Full", task.ID) })
+	timed(func() {
+		r := n.Do(t, harness.Command{Program: "ctr-ateom", Args: []string{"tasks", "commit", "--store", "s3://bucket?nonsense=1", task.ID}})
+		if r.Code == 0 || !strings.Contains(r.Stderr, "s3://bucket") || !strings.Contains(r.Stderr, "nonsense") {
+			t.Errorf("a commit to a store that cannot be: exit code %d: %s", r.Code, r.Stderr)
+		}
+	})
 	a = startAgent(t, n, c)
 	a.want(t, `ateom_sandboxes{state="running"} 1`,
 		`ateom_verb_duration_seconds_count{verb="Resume"} 1`, `ateom_verb_duration_seconds_count{verb="Commit"} 1`,
@@ -124,9 +138,17 @@ func TestTheNodeTellsWhatHappened(t *testing.T) {
 	a.stop(t)
 
 	want := []string{"Pause", "Resume", "Commit", "Commit"}
+	holds := []bool{true, false, true, false}
+	verbs, totals := logLines(t, n, task.ID)
+	if diff := cmp.Diff(want, verbs); diff != "" {
+		t.Fatalf("lines of the log (-want +got):\n%s", diff)
+	}
 	var spans []string
-	for _, s := range c.Roots() {
+	for i, s := range c.Roots() {
 		spans = append(spans, s.GetName())
+		if i >= len(want) {
+			continue
+		}
 		var sum, took uint64
 		for _, child := range c.Children(s) {
 			sum += child.GetEndTimeUnixNano() - child.GetStartTimeUnixNano()
@@ -134,12 +156,16 @@ func TestTheNodeTellsWhatHappened(t *testing.T) {
 		if took = s.GetEndTimeUnixNano() - s.GetStartTimeUnixNano(); took != sum || took == 0 {
 			t.Errorf("%s took %d ns and its phases %d", s.GetName(), took, sum)
 		}
+		start, end := time.Unix(0, int64(s.GetStartTimeUnixNano())), time.Unix(0, int64(s.GetEndTimeUnixNano()))
+		if start.Before(asked[i]) || end.After(answered[i]) || holds[i] && end.Sub(start) < held {
+			t.Errorf("%s was asked for at %v and answered at %v, and its span is from %v to %v", s.GetName(), asked[i], answered[i], start, end)
+		}
+		if totals[i] != end.Sub(start) {
+			t.Errorf("%s took %s by the log and %s by its span", s.GetName(), totals[i], end.Sub(start))
+		}
 	}
 	if diff := cmp.Diff(want, spans); diff != "" {
 		t.Errorf("spans (-want +got):\n%s", diff)
-	}
-	if diff := cmp.Diff(want, logLines(t, n, task.ID)); diff != "" {
-		t.Errorf("lines of the log (-want +got):\n%s", diff)
 	}
 }
 
@@ -148,9 +174,9 @@ var (
 	field    = regexp.MustCompile(`([\w-]+)=("(?:[^"\\]|\\.)*"|\S+)`)
 )
 
-// logLines returns the verbs of a sandbox that containerd's log tells of, and
-// checks that the phases of each sum to its total.
-func logLines(t *testing.T, n *harness.Node, sandbox string) (verbs []string) {
+// logLines returns the verbs of a sandbox that containerd's log tells of, with their
+// totals, and checks that the phases of each sum to its total.
+func logLines(t *testing.T, n *harness.Node, sandbox string) (verbs []string, totals []time.Duration) {
 	t.Helper()
 	for _, line := range strings.Split(harness.ReadFile(t, n.LogPath()), "\n") {
 		if !verbLine.MatchString(line) || !strings.Contains(line, "sandbox="+sandbox) {
@@ -172,8 +198,9 @@ func logLines(t *testing.T, n *harness.Node, sandbox string) (verbs []string) {
 		if total == 0 || total != sum {
 			t.Errorf("the total is %s and the phases sum to %s: %s", total, sum, line)
 		}
+		totals = append(totals, total)
 	}
-	return verbs
+	return verbs, totals
 }
 
 // Status has the last verbs, and how much of the memory has come.

@@ -35,7 +35,7 @@ func TestTheNodeTellsOfTasksFromSnapshots(t *testing.T) {
 	data := harness.LastLine(n.Ateom(t, "tasks", "commit", "--scope", "Data", first.ID))
 	for id, second := range map[string]string{full: "restore", data: "start"} {
 		task := n.Run(t, from(id, "sleep", "1000"))
-		lines := logLines(t, n, task.ID)
+		lines, _ := logLines(t, n, task.ID)
 		if len(lines) != 1 || lines[0] != "Restore" {
 			t.Errorf("the log has the lines %v of the task from %s, want one Restore", lines, id)
 		}

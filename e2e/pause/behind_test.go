@@ -78,7 +78,8 @@ func TestAPauseIsAnsweredWhenItsSnapshotIsWhole(t *testing.T) {
 	s.WantState(t, client.Pausing)
 	select {
 	case r := <-paused:
-		t.Errorf("the pause was answered before the save: %+v", r)
+		open()
+		t.Fatalf("the pause was answered before the save: %+v", r)
 	default:
 	}
 	if whole, _ := inStore(t, n); len(whole) > 0 {

@@ -60,6 +60,7 @@ func TestAKilledGoferLeavesTheSandboxRunning(t *testing.T) {
 		if err == nil {
 			t.Fatalf("the pause succeeded although its gofer (process %d) was killed in the middle", killed)
 		}
+		wantWords(t, err.Error(), "pause sandbox "+s.ID+"; it runs on: ", "save sandbox "+s.ID+": ")
 	case <-time.After(harness.Limit):
 		t.Fatalf("the pause did not end within %s", harness.Limit)
 	}
@@ -69,29 +70,44 @@ func TestAKilledGoferLeavesTheSandboxRunning(t *testing.T) {
 
 // killGoferInSave waits until some pages are written, kills the process that
 // writes them, and returns its id.
-func killGoferInSave(t *testing.T, s *harness.Service) int {
+func killGoferInSave(t *testing.T, s *harness.Service) (killed int) {
 	t.Helper()
-	const some = 8 << 20
-	pages := filepath.Join(s.Node.Config.StateDir, "drafts", "*", "image", "pages.img")
-	var killed int
-	harness.Eventually(t, func() error {
-		files, err := filepath.Glob(pages)
-		if err != nil || len(files) == 0 {
-			return fmt.Errorf("no pages are being written: %v", err)
+	harness.Eventually(t, func() (err error) {
+		if killed, err = goferInSave(t, s); err != nil {
+			return err
 		}
-		var st unix.Stat_t // its length runs ahead of what is in it
-		if err := unix.Stat(files[0], &st); err != nil || st.Blocks*512 < some {
-			return fmt.Errorf("too few pages are written: %v", err)
-		}
-		for _, pid := range harness.Find(t, func(args string) bool { return strings.HasPrefix(args, "runsc-checkpointgofer") }) {
-			if s.Node.Owns(pid) {
-				killed = pid
-				return unix.Kill(pid, unix.SIGKILL)
-			}
-		}
-		return fmt.Errorf("no gofer runs")
+		return unix.Kill(killed, unix.SIGKILL)
 	})
 	return killed
+}
+
+// goferInSave returns the process that writes a sandbox's pages, once it has
+// written some.
+func goferInSave(t *testing.T, s *harness.Service) (pid int, err error) {
+	t.Helper()
+	const some = 8 << 20
+	if written, err := pagesWritten(s.Node); err != nil || written < some {
+		return 0, fmt.Errorf("too few pages are written: %v", err)
+	}
+	for _, pid := range harness.Find(t, func(args string) bool { return strings.HasPrefix(args, "runsc-checkpointgofer") }) {
+		if s.Node.Owns(pid) {
+			return pid, nil
+		}
+	}
+	return 0, fmt.Errorf("no gofer runs")
+}
+
+// pagesWritten returns how many bytes of pages are in the node's draft.
+func pagesWritten(n *harness.Node) (int64, error) {
+	files, err := filepath.Glob(filepath.Join(n.Config.StateDir, "drafts", "*", "image", "pages.img"))
+	if err != nil || len(files) == 0 {
+		return 0, fmt.Errorf("no pages are being written: %v", err)
+	}
+	var st unix.Stat_t // its length runs ahead of what is in it
+	if err := unix.Stat(files[0], &st); err != nil {
+		return 0, err
+	}
+	return st.Blocks * 512, nil
 }
 
 func TestAFullDiskLeavesTheSandboxRunning(t *testing.T) {
