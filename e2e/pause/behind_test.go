@@ -57,16 +57,6 @@ func lastVerb(t *testing.T, task *harness.Task, verb string) (cause, why string,
 	return "", "", false
 }
 
-// count is how often word is among words.
-func count(words []string, word string) (n int) {
-	for _, w := range words {
-		if w == word {
-			n++
-		}
-	}
-	return n
-}
-
 func TestAPauseIsAnsweredWhenItsSnapshotIsWhole(t *testing.T) {
 	t.Parallel()
 	s, g := runGated(t, nil)
