@@ -21,6 +21,9 @@ import (
 const (
 	execPoll  = time.Millisecond
 	execLimit = 15 * time.Second
+	// abandonLimit is how long a start that is given up may still say which process it
+	// has started: nobody can end one that is not known, and it would run on.
+	abandonLimit = 500 * time.Millisecond
 )
 
 // A Process runs in a container beside its first one.
@@ -36,7 +39,8 @@ type Process struct {
 
 // Exec starts a process in a running container. dir is an existing directory
 // for its pid file and process description. With terminal, io.Stdin must be
-// the replica of a pseudo terminal, which becomes all three streams.
+// the replica of a pseudo terminal, which becomes all three streams. A process that
+// has started is returned also if ctx ended meanwhile.
 func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, io IO) (*Process, error) {
 	if ctx.Err() != nil {
 		return nil, fmt.Errorf("runsc exec: %w", context.Cause(ctx))
@@ -91,6 +95,8 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 	defer limit.Stop()
 	tick := time.NewTicker(execPoll)
 	defer tick.Stop()
+	givenUp := ctx.Done()
+	why := errors.New("process did not start in time")
 	for {
 		if p.Pid, err = readPid(pidFile); err == nil {
 			return p, nil
@@ -104,10 +110,11 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 				return p, nil
 			}
 			return nil, r.failed("exec", e.status, e.err, mark)
-		case <-ctx.Done():
-			return nil, abandon(cmd.Process, ctx.Err())
+		case <-givenUp:
+			givenUp, why = nil, ctx.Err()
+			limit.Reset(abandonLimit)
 		case <-limit.C:
-			return nil, abandon(cmd.Process, errors.New("process did not start in time"))
+			return nil, abandon(cmd.Process, why)
 		}
 	}
 }

@@ -97,6 +97,33 @@ func TestCancelledExecKillsWhatDidNotStart(t *testing.T) {
 	}
 }
 
+// A start that is given up tells of the process, so that it can be ended.
+func TestCancelledExecTellsWhatHasStarted(t *testing.T) {
+	r, out := fakeRunsc(t, pidFileLoop+`mkfifo "$OUT/gate"; echo up >"$OUT/up"; read x <"$OUT/gate"; echo 12 >"$pidfile"; exit 0`)
+	up := filepath.Join(out, "up")
+	if err := syscall.Mkfifo(up, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		if _, err := os.ReadFile(up); err != nil { // returns when it runs
+			t.Error(err)
+		}
+		cancel()
+		// Somebody opens the gate: the pid is known after the request was given up.
+		if err := os.WriteFile(filepath.Join(out, "gate"), []byte("\n"), 0); err != nil {
+			t.Error(err)
+		}
+	}()
+	p, err := r.Exec(ctx, "c", t.TempDir(), &specs.Process{}, IO{})
+	if err != nil || p.Pid != 12 {
+		t.Fatalf("Exec = %+v, %v, want process 12", p, err)
+	}
+	if status, err := p.Wait(t.Context()); err != nil || status != 0 {
+		t.Errorf("Wait = %d, %v", status, err)
+	}
+}
+
 // The process goes on when the request that started it is over.
 func TestExecOutlivesItsContext(t *testing.T) {
 	r, out := fakeRunsc(t, pidFileLoop+`mkfifo "$OUT/gate"; echo 12 >"$pidfile"; read x <"$OUT/gate"; exit 0`)
