@@ -23,12 +23,7 @@ func TestAShimThatDoesNotAnswerAfterARestartIsEnded(t *testing.T) {
 				t.Parallel()
 				s, spec := startOn(t, harness.Config{Daemon: daemon})
 				last, n := s.Last(), s.Node
-				var id, store string
-				if m.asleep {
-					id, store = sleep(t, s), "local"
-				} else {
-					id, store = snapshotOf(t, n.Ateom(t, "tasks", "commit", "--json", "--scope", "Full", s.ID)), "dir"
-				}
+				id, store := durable(t, s, m.asleep)
 				pid := s.Shim(t)
 				if err := syscall.Kill(pid, syscall.SIGSTOP); err != nil {
 					t.Fatal(err)

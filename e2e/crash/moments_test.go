@@ -92,6 +92,16 @@ func sleep(t *testing.T, s *harness.Service) string {
 	return snapshotOf(t, s.Node.Ateom(t, "tasks", "pause", "--json", s.ID))
 }
 
+// durable is a snapshot of the service that whatever dies next must leave whole, and its
+// store: the one that it sleeps in, or one that it has committed.
+func durable(t *testing.T, s *harness.Service, asleep bool) (id, store string) {
+	t.Helper()
+	if asleep {
+		return sleep(t, s), "local"
+	}
+	return snapshotOf(t, s.Node.Ateom(t, "tasks", "commit", "--json", "--scope", "Full", s.ID)), "dir"
+}
+
 func snapshotOf(t *testing.T, answer string) string {
 	t.Helper()
 	var a struct{ Snapshot struct{ ID string } }

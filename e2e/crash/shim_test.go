@@ -26,12 +26,7 @@ func TestTheShimMayDieInEveryState(t *testing.T) {
 			t.Parallel()
 			s, spec := start(t)
 			last, n := s.Last(), s.Node
-			var id, store string
-			if m.asleep {
-				id, store = sleep(t, s), "local"
-			} else {
-				id, store = snapshotOf(t, n.Ateom(t, "tasks", "commit", "--json", "--scope", "Full", s.ID)), "dir"
-			}
+			id, store := durable(t, s, m.asleep)
 			release, ended := m.reach(t, s)
 
 			r := harness.Record(t, n)

@@ -104,24 +104,35 @@ func TestAPauseEndsExecs(t *testing.T) {
 	}
 }
 
+// runBusy runs a task with that policy, and in it, by ctr, a process "busy", which ends
+// with 3 when it is let go.
+func runBusy(t *testing.T, n *harness.Node, policy string) (task *harness.Task, busy shell, letGo func()) {
+	t.Helper()
+	task = runIdle(t, n, map[string]string{"ateom.dev/pause-with-exec": policy})
+	stdin, keyboard := io.Pipe()
+	t.Cleanup(func() { keyboard.Close() })
+	busy = startShell(t, task, "busy", stdin, "read word; exit 3")
+	return task, busy, func() {
+		t.Helper()
+		if _, err := io.WriteString(keyboard, "on\n"); err != nil {
+			t.Fatal(err)
+		}
+		keyboard.Close() // its end does not come with that of its reader
+	}
+}
+
 func TestAPauseIsRefusedWhileAnExecRuns(t *testing.T) {
 	t.Parallel()
 	n := harness.Shared(t)
 	r := harness.Record(t, n)
-	task := runIdle(t, n, map[string]string{"ateom.dev/pause-with-exec": "Refuse"})
-	stdin, keyboard := io.Pipe()
-	defer keyboard.Close()
-	s := startShell(t, task, "busy", stdin, "read word; exit 3")
+	task, s, letGo := runBusy(t, n, "Refuse")
 	refused := n.Do(t, harness.Command{Program: "ctr", Args: []string{"task", "pause", task.ID}})
 	if refused.Code == 0 {
 		t.Error("it was paused")
 	}
 	wantWords(t, refused.Stderr, "process busy of container "+task.ID+" runs", "ateom.dev/pause-with-exec is Refuse", "end it first")
 	task.WantState(t, client.Running)
-	if _, err := io.WriteString(keyboard, "on\n"); err != nil {
-		t.Fatal(err)
-	}
-	keyboard.Close() // its end does not come with that of its reader
+	letGo()
 	s.wantEnd(t, 3)
 	n.Ctr(t, "task", "pause", task.ID)
 	n.Ctr(t, "task", "resume", task.ID)
@@ -132,10 +143,7 @@ func TestAPauseWaitsForAnExec(t *testing.T) {
 	t.Parallel()
 	n := harness.Shared(t)
 	r := harness.Record(t, n)
-	task := runIdle(t, n, map[string]string{"ateom.dev/pause-with-exec": "Wait"})
-	stdin, keyboard := io.Pipe()
-	defer keyboard.Close()
-	s := startShell(t, task, "busy", stdin, "read word; exit 3")
+	task, s, letGo := runBusy(t, n, "Wait")
 	ctx, cancel := context.WithTimeout(n.Context(t), time.Second)
 	defer cancel()
 	// Nothing is lost to a client that goes while it waits.
@@ -145,10 +153,7 @@ func TestAPauseWaitsForAnExec(t *testing.T) {
 	task.WantState(t, client.Running)
 	paused := make(chan harness.Result, 1)
 	go func() { paused <- n.Do(t, harness.Command{Program: "ctr", Args: []string{"task", "pause", task.ID}}) }()
-	if _, err := io.WriteString(keyboard, "on\n"); err != nil {
-		t.Fatal(err)
-	}
-	keyboard.Close() // its end does not come with that of its reader
+	letGo()
 	s.wantEnd(t, 3)
 	if r := <-paused; r.Code != 0 {
 		t.Errorf("pause: exit code %d: %s", r.Code, r.Stderr)
