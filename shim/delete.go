@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	eventstypes "github.com/containerd/containerd/api/events"
@@ -199,12 +200,13 @@ func (s *Service) shutdownIfEmpty() {
 	}
 }
 
-// removeContainers removes from runsc, in this order, what a sandbox was that is
-// given up, and its terminals; the streams stay. If the sandbox still lives, its
-// root container must come first: the others cannot be asked about any more, but
-// their ids are free once it is gone.
+// removeContainers removes from runsc what a sandbox was whose process has been
+// killed, and its terminals; the streams stay. The root container goes last: the
+// cgroups of a pod's others lie in its own, which runsc tries for 5 s to remove and then
+// leaves there. Were the kernel alive and frozen, runsc would wait for ever for what it
+// answers about the others.
 func (s *sandbox) removeContainers(ctx context.Context, containers []*container) {
-	for _, c := range containers {
+	for _, c := range slices.Backward(containers) {
 		err := s.runsc.Delete(ctx, c.id)
 		if err != nil && c.isRoot(s) {
 			err = s.runsc.Delete(ctx, c.id)

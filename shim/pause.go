@@ -325,11 +325,7 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 	s.endExecs(ctx, live)
 	sb.closeConnections(ctx, live, thaw)
 	s.endProcess(ctx, l)
-	// The root container last: the cgroups of the others lie in its own, which runsc
-	// tries for 5 s to remove.
-	removed := slices.Clone(live)
-	slices.Reverse(removed)
-	sb.removeContainers(ctx, removed)
+	sb.removeContainers(ctx, live)
 	for _, c := range live {
 		for _, e := range c.liveExecs() {
 			s.execExited(c, e, killedStatus)
