@@ -80,6 +80,8 @@ const (
 	upstream = "upstream"
 	// coldStart is raw, where it starts what others resume.
 	coldStart = "cold start"
+	// wakeUps is nobody's: what the machine takes to pass a request on.
+	wakeUps = "wake-ups"
 )
 
 // iterations chooses a number of iterations.

@@ -72,7 +72,7 @@ const downtimeBound = "What bounds it: a program comes to itself some time after
 
 // askingBound is about the freeze itself.
 const askingBound = "What bounds it: the freeze is one call on the sandbox's control socket, and waits until every task of the sandbox has stopped, which wants a turn on a core for each; " +
-	"before it come containerd's and the shim's turns. On two cores that are shared with the program itself, the tail is that of the scheduler."
+	"before it come containerd's and the shim's turns. On two cores that are shared with the program itself, the tail is that of the scheduler: wake-ups has it too."
 
 // noticingBound is about readiness.
 const noticingBound = "What bounds it: the port is tried every millisecond. Then the program has to answer its first request (tcpSocket wants none), and the return goes through shim, " +

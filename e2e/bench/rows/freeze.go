@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/bench/peers"
 	"github.com/ateom/ateom/e2e/bench/report"
 )
@@ -21,7 +22,13 @@ const (
 	freezing = "freeze"
 	// freezingEarly is that of a workload whose memory still comes back.
 	freezingEarly = "freeze early"
+	// hearing is until the last of as many sleeping processes has heard of a request as
+	// a freeze wakes up: the machine's own share, whoever freezes.
+	hearing = "hear"
 )
+
+// hops are the processes that a Pause wakes up: containerd, shim and sandbox.
+const hops = 3
 
 // pulsing is the memhog that stores the wall clock where the host sees it.
 func (b *Bench) pulsing(mib int) peers.Workload {
@@ -35,10 +42,15 @@ func (b *Bench) pulsing(mib int) peers.Workload {
 // freezeOnce freezes the workload with all of its memory there, and once more
 // as soon as it runs again: ateom's Pause lasts until the memory is on the disk,
 // and a Resume does not wait until all is back.
-func freezeOnce(ctx context.Context, c *contestant) error {
+func freezeOnce(ctx context.Context, c *contestant, chain *lab.Chain) error {
 	if _, err := c.digest(ctx); err != nil { // reads all of it
 		return err
 	}
+	heard, err := chain.Ask()
+	if err != nil {
+		return err
+	}
+	c.value(hearing, milliseconds(heard))
 	if err := c.freeze(ctx, freezing); err != nil {
 		return err
 	}
@@ -86,18 +98,29 @@ func freezeRow(ctx context.Context, b *Bench) (report.Row, error) {
 	r := report.Row{How: "From the request until the program's own clock stands still: a thread of it looks at the wall clock " +
 		"every 50 µs and stores it where the host sees it. ateom is the whole Pause through containerd, of which " +
 		"only this first part counts here; raw is runsc pause. All of the program's memory is there when it is frozen, " +
-		"unless it says just resumed."}
+		"unless it says just resumed. wake-ups is the machine alone, just before: three sleeping processes, each of which asks the next " +
+		"by a socket, until the last has heard of it, as containerd, shim and sandbox do."}
 	r.Bound = askingBound
+	chain, err := lab.StartChain(hops)
+	if err != nil {
+		return r, err
+	}
+	defer chain.Close()
 	for _, mib := range []int{64, 1024} {
 		n := b.iterations(30, 100)
 		if mib >= 1024 {
 			n = b.iterations(6, 15)
 		}
 		got := contest{bench: b, workload: b.pulsing(mib), names: []string{ateom, raw}, iterations: n, what: size(mib),
-			units: map[string]string{freezing: "ms", freezingEarly: "ms"}, step: freezeOnce}.run(ctx)
+			units: map[string]string{freezing: "ms", freezingEarly: "ms", hearing: "ms"},
+			step:  func(ctx context.Context, c *contestant) error { return freezeOnce(ctx, c, chain) }}.run(ctx)
 		r.Series = append(r.Series, got.of(freezing, ateom, raw)...)
 		for _, s := range got.of(freezingEarly, ateom) {
 			s.What += ", just resumed"
+			r.Series = append(r.Series, s)
+		}
+		for _, s := range got.of(hearing, ateom) {
+			s.Peer = wakeUps
 			r.Series = append(r.Series, s)
 		}
 		r.ClaimAtMost(size(mib), ateom, 0.99, 2)
