@@ -76,19 +76,14 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 		return fmt.Errorf("delete container %s: it was deleted, and made anew: %w", c.id, errdefs.ErrNotFound)
 	}
 	if c.isRoot(sb) {
-		// The others end with it, and whoever waits for them is told.
-		for _, other := range sb.live() {
-			s.exited(sb, other, killedStatus)
+		s.endSandbox(ctx, sb)
+	} else {
+		if err := sb.runsc.Delete(ctx, c.id); err != nil {
+			// What is left of a sandbox whose root is gone cannot be asked any more,
+			// but its id is free.
+			log.G(ctx).WithError(err).Warn("delete container")
 		}
-	}
-	if err := sb.runsc.Delete(ctx, c.id); err != nil {
-		// What is left of a sandbox whose root is gone cannot be asked any more,
-		// but its id is free.
-		log.G(ctx).WithError(err).Warn("delete container")
-	}
-	if c.isRoot(sb) {
-		sb.machine.stop()
-		sb.endLife()
+		s.endUnended(sb, c)
 	}
 	c.init.closeStreams()
 	if err := c.unmountRootfs(); err != nil {
@@ -106,6 +101,26 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 	time.AfterFunc(shutdownLimit, s.shutdownIfEmpty)
 	o := sb.origin
 	return errors.Join(sb.cleanUp(ctx), sb.dropVolumes(o))
+}
+
+// endSandbox ends a sandbox whose root container is deleted. All others end with it,
+// those too that were not started yet, and whoever waits for one is told.
+func (s *Service) endSandbox(ctx context.Context, sb *sandbox) {
+	sb.killOrphans(ctx) // a root container that was not started has a live one
+	for _, c := range slices.Backward(sb.all()) {
+		s.endUnended(sb, c)
+	}
+	sb.removeContainers(ctx, sb.all())
+	sb.machine.stop()
+	sb.endLife()
+}
+
+// endUnended reports the end of a container, unless it has ended before: it was
+// deleted, or its sandbox.
+func (s *Service) endUnended(sb *sandbox, c *container) {
+	if !c.init.hasExited() {
+		s.exited(sb, c, killedStatus)
+	}
 }
 
 // passRecord leaves the note on how to clean up after the shim with the next container of

@@ -8,10 +8,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"testing"
 
 	eventstypes "github.com/containerd/containerd/api/events"
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	tasktypes "github.com/containerd/containerd/api/types/task"
 	"github.com/containerd/errdefs"
 	"github.com/google/go-cmp/cmp"
 )
@@ -60,20 +62,73 @@ func TestDelete(t *testing.T) {
 	}
 }
 
-// Who waits for a container hears of its end when its sandbox is deleted.
-func TestDeleteOfTheRootEndsTheOthers(t *testing.T) {
-	b := newBench(t)
-	root, other := b.in(t, Running)
-	root.init.finish(0)
-	if _, err := b.Delete(t.Context(), &taskapi.DeleteRequest{ID: "box"}); err != nil {
-		t.Fatal(err)
+// Who waits for a container hears of its end when its sandbox is deleted, whether it was
+// started or not, and once.
+func TestTheEndOfASandboxEndsAllOfIt(t *testing.T) {
+	for name, tt := range map[string]struct {
+		in   State
+		late bool // there is one that was not started
+		kill bool
+		want []string // the ends, in order
+	}{
+		"created, deleted":                   {Created, false, false, []string{"other", "box"}},
+		"created, killed, deleted":           {Created, false, true, []string{"other", "box"}},
+		"running beside one that is created": {Running, true, true, []string{"box", "late", "other"}},
+		"paused":                             {Paused, false, true, []string{"other", "box"}},
+		"resuming":                           {Resuming, false, true, []string{"other", "box"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newCell(t, tt.in)
+			ids := []string{"box", "other"}
+			if tt.late {
+				ids = append(ids, c.notStarted(t))
+			}
+			members := c.sb.all()
+			if tt.kill {
+				if err := c.call(t, verbKill); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := c.call(t, verbDelete); err != nil {
+				t.Fatal(err)
+			}
+			for _, each := range members {
+				if status, _ := each.init.exit(); !each.init.hasExited() || status != killedStatus {
+					t.Errorf("%s has ended %v with %d", each.id, each.init.hasExited(), status)
+				}
+			}
+			if _, err := os.Stat(c.sb.scratch); err != nil {
+				t.Errorf("the sandbox is cleaned up while a container is left: %v", err)
+			}
+			for _, id := range ids[1:] {
+				if r, err := c.State(t.Context(), &taskapi.StateRequest{ID: id}); err != nil || r.GetStatus() != tasktypes.Status_STOPPED {
+					t.Errorf("%s is %v, %v, want stopped", id, r.GetStatus(), err)
+				}
+				if r, err := c.Delete(t.Context(), &taskapi.DeleteRequest{ID: id}); err != nil || r.GetExitStatus() != killedStatus {
+					t.Errorf("Delete of %s = %v, %v", id, r, err)
+				}
+			}
+			got := c.exits()
+			if tt.in == Running {
+				slices.Sort(got) // each has somebody of its own who watches
+			}
+			if diff := cmp.Diff(tt.want, got); diff != "" {
+				t.Errorf("ends (-want +got):\n%s", diff)
+			}
+		})
 	}
-	if status, _ := other.init.exit(); !other.init.hasExited() || status != killedStatus {
-		t.Errorf("the other container ended %v with %d", other.init.hasExited(), status)
+}
+
+// A container that is deleted before it was started has ended with that.
+func TestDeleteEndsWhatWasNotStarted(t *testing.T) {
+	c := newCell(t, Created)
+	if r, err := c.Delete(t.Context(), &taskapi.DeleteRequest{ID: "other"}); err != nil || r.GetExitStatus() != killedStatus {
+		t.Errorf("Delete = %v, %v, want %d", r, err, killedStatus)
 	}
-	if _, err := os.Stat(b.sb.scratch); err != nil {
-		t.Errorf("the sandbox is cleaned up while a container is left: %v", err)
+	if got := c.exits(); !slices.Equal(got, []string{"other"}) {
+		t.Errorf("ends %v", got)
 	}
+	c.wantState(t, Created)
 }
 
 // Of two who delete a container at the same time one has done it: what has its id
