@@ -6,14 +6,10 @@
 package main
 
 import (
-	"context"
-
-	"github.com/containerd/containerd/v2/pkg/shim"
+	"os"
 
 	"github.com/ateom/ateom/shim/bootstrap"
-	_ "github.com/ateom/ateom/shim/plugin"
+	"github.com/ateom/ateom/shim/serve"
 )
 
-func main() {
-	shim.Run(context.Background(), bootstrap.New("io.containerd.ateom.v1"))
-}
+func main() { os.Exit(bootstrap.Main("io.containerd.ateom.v1", serve.Serve)) }

@@ -60,12 +60,12 @@ var rules = []rule{
 	{"shim/sweep", []string{"artifacts/local", "shim/config", "shim/network", "shim/roster", "shim/rundir", "shim/volumes"}},
 	{"shim/config", []string{"artifacts/cache", "artifacts/job"}},
 	{"shim/gofer", []string{"artifacts", "artifacts/job", "runsc"}},
-	{"shim/plugin", []string{"shim", "shim/sandboxid"}},
+	{"shim/serve", []string{"shim", "shim/reap", "shim/sandboxid"}},
 	{"shim/...", []string{"artifacts", "artifacts/job", "artifacts/local", "durabledir", "proto/...", "runsc", "shim/..."}},
 
 	// The node agent reads what shims have noted, and calls none of their code.
 	{"cmd/ateom-agent/...", []string{"cmd/ateom-agent/...", "cmd/wire", "shim/config", "shim/journal", "shim/replace", "shim/roster", "shim/rundir"}},
-	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/plugin"}},
+	{"cmd/containerd-shim-ateom-v1", []string{"shim/bootstrap", "shim/serve"}},
 	{"cmd/ateom-gofer", []string{"artifacts/..."}},
 	{"cmd/installer/...", []string{"cmd/installer/..."}},
 	{"cmd/kubectl-ateom/...", []string{"cmd/ctr-ateom/view", "cmd/kubectl-ateom/...", "cmd/wire"}},

@@ -5,11 +5,8 @@ package observe
 
 import (
 	"fmt"
-	"maps"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -29,10 +26,6 @@ const manyEnv = "ATEOM_MANY"
 
 const (
 	fewEnough = 16
-	// asleepFor is how long they are watched.
-	asleepFor = 5 * time.Second
-	// looks are taken at them in that time.
-	looks = 10
 	// atOnce is how many verbs are under way at the same time.
 	atOnce = 4
 	// privateLimit is what a sleeping shim may hold that no file backs.
@@ -146,68 +139,3 @@ func weigh(t *testing.T, tasks []*harness.Task) (pids []int) {
 }
 
 func mib(bytes int64) float64 { return float64(bytes) / (1 << 20) }
-
-// wantAsleep watches processes for a while. The Go runtime of each looks around
-// once a minute, by itself, and is done at once; nothing else may wake one up.
-// Whatever polls, once a second, is seen in half of the looks at it.
-func wantAsleep(t *testing.T, pids []int) {
-	t.Helper()
-	before := map[int]activity{}
-	awake := map[int]int{} // the number of looks that found it had done something
-	for _, pid := range pids {
-		before[pid] = activityOf(t, pid)
-	}
-	first := maps.Clone(before)
-	for range looks {
-		time.Sleep(asleepFor / looks) // what is tested is that nothing happens
-		for _, pid := range pids {
-			now := activityOf(t, pid)
-			if now != before[pid] {
-				awake[pid]++
-			}
-			before[pid] = now
-		}
-	}
-	var ticks, switches int64
-	for _, pid := range pids {
-		ticks += before[pid].ticks - first[pid].ticks
-		switches += before[pid].switches - first[pid].switches
-		// One look around can lie in two looks, or three where the machine is busy.
-		if awake[pid] > 3 {
-			t.Errorf("sleeping shim %d was awake in %d of %d looks", pid, awake[pid], looks)
-		}
-	}
-	t.Logf("%d shims in %s: %d clock ticks of CPU, %d voluntary context switches in %d of them", len(pids), asleepFor, ticks, switches, len(awake))
-	// A look around takes less than a tick of 10 ms.
-	if ticks > int64(len(awake)) {
-		t.Errorf("sleeping shims used %d clock ticks", ticks)
-	}
-}
-
-// activity is what a process has done so far.
-type activity struct{ ticks, switches int64 }
-
-var voluntary = regexp.MustCompile(`(?m)^voluntary_ctxt_switches:\s+(\d+)$`)
-
-func activityOf(t *testing.T, pid int) (a activity) {
-	t.Helper()
-	number := func(text string) int64 {
-		v, err := strconv.ParseInt(text, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return v
-	}
-	stat := harness.ReadFile(t, fmt.Sprintf("/proc/%d/stat", pid))
-	// Fields 14 and 15 of proc(5), counted from behind the name.
-	fields := strings.Fields(stat[strings.LastIndex(stat, ")")+1:])
-	a.ticks = number(fields[11]) + number(fields[12])
-	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", pid))
-	if err != nil || len(threads) == 0 {
-		t.Fatalf("threads of %d: %q, %v", pid, threads, err)
-	}
-	for _, path := range threads {
-		a.switches += number(voluntary.FindStringSubmatch(harness.ReadFile(t, path))[1])
-	}
-	return a
-}

@@ -32,12 +32,8 @@ import (
 // which every containerd from 1.7 on speaks.
 const protocolVersion = 2
 
-// New returns the actions of the runtime with that name.
-func New(runtime string) shim.Manager { return actions{name: runtime} }
-
+// actions are those of the runtime with that name.
 type actions struct{ name string }
-
-func (a actions) Name() string { return a.name }
 
 // Start starts the shim process of the sandbox that container id belongs to,
 // or finds the one that runs already. It may print nothing but its answer.

@@ -10,7 +10,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -18,10 +17,10 @@ import (
 
 	"github.com/containerd/containerd/v2/pkg/namespaces"
 	"github.com/containerd/containerd/v2/pkg/shim"
-	"github.com/containerd/containerd/v2/pkg/sys/reaper"
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 
+	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/sandboxid"
 )
@@ -46,16 +45,9 @@ func TestMain(m *testing.M) {
 		}
 		unix.Exit(0)
 	}
-	if err := reaper.SetSubreaper(1); err != nil {
+	if err := reap.Children(context.Background()); err != nil {
 		panic(err)
 	}
-	children := make(chan os.Signal, 32)
-	signal.Notify(children, unix.SIGCHLD)
-	go func() {
-		for range children {
-			reaper.Reap()
-		}
-	}()
 	os.Exit(m.Run())
 }
 
@@ -136,7 +128,7 @@ func newBundle(t *testing.T, annotations string) (ctx context.Context, opts shim
 func TestStartStartsOneShimPerGroup(t *testing.T) {
 	ctx, opts, started := newBundle(t, `"`+sandboxid.GroupAnnotation+`":"g"`)
 	opts.Debug = true
-	m := New("io.containerd.ateom.v1")
+	m := actions{name: "io.containerd.ateom.v1"}
 	first, err := m.Start(ctx, "one", opts)
 	if err != nil {
 		t.Fatal(err)
@@ -165,7 +157,7 @@ func TestStartStartsOneShimPerGroup(t *testing.T) {
 
 func TestContainersWithoutAGroupHaveShimsOfTheirOwn(t *testing.T) {
 	ctx, opts, _ := newBundle(t, "")
-	m := New("io.containerd.ateom.v1")
+	m := actions{name: "io.containerd.ateom.v1"}
 	addresses := map[string]bool{}
 	for _, id := range []string{"one", "two"} {
 		params, err := m.Start(ctx, id, opts)
@@ -198,7 +190,7 @@ func TestRacingStartsAgreeOnOneShim(t *testing.T) {
 		stale.Close()
 		defer os.Remove(strings.TrimPrefix(address, "unix://"))
 
-		m := New("io.containerd.ateom.v1")
+		m := actions{name: "io.containerd.ateom.v1"}
 		var all sync.WaitGroup
 		var got [racers]shim.BootstrapParams
 		for i := range racers {
@@ -228,22 +220,14 @@ func TestStartRefusesABundleThatItCannotRead(t *testing.T) {
 		if err := os.WriteFile("config.json", []byte(text), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New("x").Start(ctx, "one", opts); err == nil || !strings.Contains(err.Error(), "read bundle") {
+		if _, err := (actions{name: "x"}).Start(ctx, "one", opts); err == nil || !strings.Contains(err.Error(), "read bundle") {
 			t.Errorf("%s: Start = %v", name, err)
 		}
 	}
 	if err := os.Remove("config.json"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New("x").Start(ctx, "one", opts); !errors.Is(err, os.ErrNotExist) {
+	if _, err := (actions{name: "x"}).Start(ctx, "one", opts); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("Start without a bundle = %v", err)
-	}
-}
-
-func TestInfo(t *testing.T) {
-	m := New("io.containerd.ateom.v1")
-	info, err := m.Info(t.Context(), strings.NewReader(""))
-	if err != nil || info.GetName() != "io.containerd.ateom.v1" || info.GetVersion().GetVersion() == "" || m.Name() != info.GetName() {
-		t.Errorf("Info = %v, %v", info, err)
 	}
 }

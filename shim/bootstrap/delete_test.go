@@ -104,7 +104,7 @@ func (d *deadShim) checkClean(t *testing.T) {
 
 func TestDeleteCleansUpAfterADeadShim(t *testing.T) {
 	d := newDeadShim(t, "")
-	status, err := New("x").Stop(t.Context(), "box")
+	status, err := (actions{name: "x"}).Stop(t.Context(), "box")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +126,7 @@ func TestDeleteGoesOnAfterAFailure(t *testing.T) {
 	t.Run("runsc hangs", func(t *testing.T) {
 		d := newDeadShim(t, "exec sleep 60")
 		start := time.Now()
-		if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+		if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil {
 			t.Error(err)
 		}
 		if took := time.Since(start); took > 5*time.Second {
@@ -141,7 +141,7 @@ func TestDeleteGoesOnAfterAFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer busy.Close()
-		if _, err := New("x").Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), "unmount "+d.record.Rootfs) {
+		if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), "unmount "+d.record.Rootfs) {
 			t.Errorf("Stop = %v, want the mount named", err)
 		}
 		d.checkClean(t)
@@ -161,7 +161,7 @@ func TestDeleteEndsTheSandboxItself(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+		if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil {
 			t.Error(err)
 		}
 		in.Close() // who lives ends by itself
@@ -194,7 +194,7 @@ func TestDeleteEndsAShimThatLives(t *testing.T) {
 	if err := unix.Kill(cmd.Process.Pid, unix.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+	if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)
 	}
 	// Where it was not ended, it goes on, and ends by itself.
@@ -214,7 +214,7 @@ func TestDeleteTouchesNothingOfAShimThatItCannotEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer place.Leave()
-	if _, err := New("x").Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), d.record.Scratch) {
+	if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err == nil || !strings.Contains(err.Error(), d.record.Scratch) {
 		t.Errorf("Stop = %v, want the place named", err)
 	}
 	for _, path := range []string{d.record.Scratch, d.record.Origin, filepath.Join(d.record.Volumes, "home/precious")} {
@@ -233,7 +233,7 @@ func TestDeleteOfASubContainerLeavesTheSandbox(t *testing.T) {
 	if err := record.Write(d.bundle, d.record); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New("x").Stop(t.Context(), "box"); err != nil {
+	if _, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil {
 		t.Fatal(err)
 	}
 	if entries, err := os.ReadDir(filepath.Join(d.record.StateDir, "volumes", "ns", "box")); err != nil || len(entries) != 2 {
@@ -247,7 +247,7 @@ func TestDeleteOfABundleThatTheShimNeverTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(bundle)
-	if status, err := New("x").Stop(t.Context(), "box"); err != nil || status.ExitStatus != 137 {
+	if status, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil || status.ExitStatus != 137 {
 		t.Errorf("Stop = %+v, %v", status, err)
 	}
 }

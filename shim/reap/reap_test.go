@@ -8,29 +8,18 @@ import (
 	"errors"
 	"os"
 	"os/exec"
-	"os/signal"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/containerd/containerd/v2/pkg/sys/reaper"
-	"golang.org/x/sys/unix"
 )
 
 // TestMain makes the test process what a shim is: the reaper of all its
 // descendants.
 func TestMain(m *testing.M) {
-	if err := reaper.SetSubreaper(1); err != nil {
+	if err := Children(context.Background()); err != nil {
 		panic(err)
 	}
-	children := make(chan os.Signal, 32)
-	signal.Notify(children, unix.SIGCHLD)
-	go func() {
-		for range children {
-			reaper.Reap()
-		}
-	}()
 	os.Exit(m.Run())
 }
 
