@@ -86,6 +86,9 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			return nil, err
 		}
 	}
+	if err := decl.checkDials(sb.cfg.RunscFlags["network"]); err != nil {
+		return nil, err
+	}
 	if err := sb.checkVolumes(c); err != nil {
 		return nil, err
 	}

@@ -185,3 +185,19 @@ func (d *declaration) checkContainers(name string) error {
 	}
 	return nil
 }
+
+// checkDials refuses a probe that runsc could not dial: it forwards ports into its own
+// network stack and into the host's, and into no other kind of network, though a
+// sandbox without one has a loopback. kind is runsc's --network.
+func (d *declaration) checkDials(kind string) error {
+	if kind == "" || kind == "sandbox" || kind == "host" {
+		return nil
+	}
+	for i := range d.probes {
+		if field := d.probes[i].Dials(); field != "" {
+			return fmt.Errorf("annotation %s[%d].%s: runsc forwards no ports into a sandbox with the node's runsc-flags network = %q; ask from inside, with an exec probe: %w",
+				readiness.Annotation, i, field, kind, errdefs.ErrInvalidArgument)
+		}
+	}
+	return nil
+}

@@ -4,6 +4,7 @@
 package shim
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -167,6 +168,33 @@ func TestContainersOfASandboxOfOne(t *testing.T) {
 		}
 		if err := d.checkContainers("other"); key != "ateom.dev/post-restore" && err != nil {
 			t.Errorf("%s: %v", key, err)
+		}
+	}
+}
+
+// runsc forwards ports into its own network stack and the host's.
+func TestProbesThatNothingCanDial(t *testing.T) {
+	const list = `[{"exec":{"command":["x"]}},{%s}]`
+	for _, kind := range []string{"", "sandbox", "host", "none", "plugin"} {
+		for field, action := range map[string]string{
+			"httpGet": `"httpGet":{"port":1}`, "tcpSocket": `"tcpSocket":{"port":1}`, "grpc": `"grpc":{"port":1}`, "": `"exec":{"command":["y"]}`,
+		} {
+			d, err := declare(map[string]string{"ateom.dev/readiness": fmt.Sprintf(list, action)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = d.checkDials(kind)
+			if kind == "none" || kind == "plugin" {
+				if field != "" && (!errdefs.IsInvalidArgument(err) || !strings.Contains(err.Error(), "ateom.dev/readiness[1]."+field+": ")) {
+					t.Errorf("%s with network %q: %v, want a refusal", field, kind, err)
+				}
+				if field != "" {
+					continue
+				}
+			}
+			if err != nil {
+				t.Errorf("%q with network %q: %v", field, kind, err)
+			}
 		}
 	}
 }

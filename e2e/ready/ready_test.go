@@ -61,7 +61,10 @@ func post(t *testing.T, network *lab.Net, path string) {
 // sandbox paused, says why, and can be tried again.
 func TestEveryKindOfProbe(t *testing.T) {
 	t.Parallel()
-	n := harness.Shared(t)
+	everyKind(t, harness.Shared(t))
+}
+
+func everyKind(t *testing.T, n *harness.Node) {
 	for _, p := range probes {
 		t.Run(p.name, func(t *testing.T) {
 			t.Parallel()

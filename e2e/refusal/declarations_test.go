@@ -4,12 +4,14 @@
 package refusal
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/e2e/harness"
+	"github.com/ateom/ateom/shim/config"
 )
 
 // An annotation that is wrong is refused before anything runs.
@@ -57,6 +59,26 @@ func TestWrongDeclarationsAreRefused(t *testing.T) {
 			if c.is != nil && !c.is(err) {
 				t.Errorf("the code of %q is wrong", err)
 			}
+			wantUnchanged(t, n, before)
+		})
+	}
+}
+
+// A probe that nothing could dial on this node is refused, whatever else the container says.
+func TestProbesThatCouldNotBeDialledAreRefused(t *testing.T) {
+	n := harness.NewNode(t, harness.Config{Config: config.Config{RunscFlags: map[string]string{"network": "none"}}})
+	for field, action := range map[string]string{
+		"tcpSocket": `{"port":80}`, "httpGet": `{"port":80,"scheme":"HTTPS"}`, "grpc": `{"port":80}`,
+	} {
+		t.Run(field, func(t *testing.T) {
+			before := everything(t, n)
+			_, err := n.TryRun(t, harness.Container{Args: []string{"sleep", "1000"}, Annotations: map[string]string{
+				"ateom.dev/readiness": fmt.Sprintf(`[{"exec":{"command":["true"]}},{%q:%s}]`, field, action),
+			}})
+			if !errdefs.IsInvalidArgument(err) {
+				t.Fatalf("it was not refused as invalid: %v", err)
+			}
+			wantSentence(t, err.Error(), []string{"ateom.dev/readiness[1]." + field, `network = "none"`, "exec probe"})
 			wantUnchanged(t, n, before)
 		})
 	}

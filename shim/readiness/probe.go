@@ -219,6 +219,20 @@ func (a *HTTPGetAction) url() (*url.URL, error) {
 	return url.Parse(fmt.Sprintf("%s://127.0.0.1:%d%s", strings.ToLower(a.Scheme), a.Port, a.Path))
 }
 
+// Dials is the name of the action if it connects to a port, and empty if it does not.
+func (p *Probe) Dials() string {
+	switch {
+	case p.HTTPGet != nil:
+		return "httpGet"
+	case p.TCPSocket != nil:
+		return "tcpSocket"
+	case p.GRPC != nil:
+		return "grpc"
+	default:
+		return ""
+	}
+}
+
 // Delay is how long after the start the first attempt is made.
 func (p *Probe) Delay() time.Duration { return time.Duration(p.InitialDelaySeconds) * time.Second }
 
