@@ -90,7 +90,7 @@ type saveArgs struct {
 // the caller closes. A sandbox that does not know the arguments counts the
 // files, before it touches anything: ErrUnsupported.
 func (c *Control) Checkpoint(ctx context.Context, gofer *os.File) error {
-	ctx, cancel := context.WithTimeout(ctx, longLimit)
+	ctx, cancel := Within(ctx, longLimit)
 	defer cancel()
 	args := &saveArgs{
 		Metadata:           map[string]string{"compression": "none"}, // statefile.CompressionLevelNone
@@ -215,7 +215,7 @@ func (c *Control) Dial(ctx context.Context, container string, port uint16) (*os.
 }
 
 func (c *Control) call(ctx context.Context, method string, arg, result any) error {
-	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	ctx, cancel := Within(ctx, callLimit)
 	defer cancel()
 	return c.callUnbounded(ctx, method, arg, result)
 }
@@ -223,8 +223,9 @@ func (c *Control) call(ctx context.Context, method string, arg, result any) erro
 // callUnbounded makes one call; when ctx ends, the connection is closed under
 // it, and whether the call took effect is not known.
 func (c *Control) callUnbounded(ctx context.Context, method string, arg, result any) error {
+	mark := c.runsc.logSize()
 	if ctx.Err() != nil {
-		return c.explain(ctx, method, ctx.Err())
+		return c.explain(ctx, method, ctx.Err(), mark)
 	}
 	socket, err := c.connect()
 	if err != nil {
@@ -237,16 +238,18 @@ func (c *Control) callUnbounded(ctx context.Context, method string, arg, result 
 	err = client.Call(method, arg, result)
 	stop()
 	client.Close()
-	return c.explain(ctx, method, err)
+	return c.explain(ctx, method, err, mark)
 }
 
-func (c *Control) explain(ctx context.Context, method string, err error) error {
+// explain makes a sentence of the error of a call that began when the log had the
+// size mark.
+func (c *Control) explain(ctx context.Context, method string, err error, mark int64) error {
 	var remote urpc.RemoteError
 	switch {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return fmt.Errorf("call %s of sandbox %s: %w", method, c.id, context.Cause(ctx))
+		return fmt.Errorf("call %s of sandbox %s: %w%s", method, c.id, context.Cause(ctx), c.runsc.quote(mark))
 	case errors.As(err, &remote) && strings.Contains(remote.Message, "unknown method"):
 		return fmt.Errorf("call %s: %w", method, ErrUnsupported)
 	case errors.As(err, &remote):
@@ -270,6 +273,10 @@ func (c *Control) connect() (*unet.Socket, error) {
 		}
 		socket, err := connectTo(fd)
 		unix.Close(fd)
+		if errors.Is(err, unix.EAGAIN) {
+			// Whoever shall take the connection lives, and does not.
+			return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, &LimitError{callLimit})
+		}
 		if err != nil {
 			return nil, fmt.Errorf("connect to sandbox %s: %w", c.id, c.gone(err))
 		}

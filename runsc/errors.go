@@ -66,6 +66,16 @@ func (r *Runsc) failed(verb string, status int, err error, mark int64) *Error {
 	return &Error{Verb: verb, Status: status, Err: err, Messages: r.logSince(mark), LastWords: r.LastWords()}
 }
 
+// quote is how an error ends of a call that failed for no reason of runsc's, and began
+// when the log had the size mark: with what was said meanwhile; "" if nothing was.
+func (r *Runsc) quote(mark int64) string {
+	said := quoteWords(r.LastWords())
+	if messages := r.logSince(mark); len(messages) > 0 {
+		said = fmt.Sprintf("; runsc's last lines: %q", strings.Join(messages, "; ")) + said
+	}
+	return said
+}
+
 // maxMessages and maxQuote, in bytes, bound what an Error quotes of runsc's log,
 // and maxLogTail what is read of it. A message may hold two whole specs.
 const (

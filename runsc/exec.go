@@ -96,7 +96,7 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 	tick := time.NewTicker(execPoll)
 	defer tick.Stop()
 	givenUp := ctx.Done()
-	why := errors.New("process did not start in time")
+	var why error = &LimitError{execLimit}
 	for {
 		if p.Pid, err = readPid(pidFile); err == nil {
 			return p, nil
@@ -111,18 +111,18 @@ func (r *Runsc) Exec(ctx context.Context, id, dir string, spec *specs.Process, i
 			}
 			return nil, r.failed("exec", e.status, e.err, mark)
 		case <-givenUp:
-			givenUp, why = nil, ctx.Err()
+			givenUp, why = nil, context.Cause(ctx)
 			limit.Reset(abandonLimit)
 		case <-limit.C:
-			return nil, abandon(cmd.Process, why)
+			return nil, r.failed("exec", 0, abandon(cmd.Process, why), mark)
 		}
 	}
 }
 
-// abandon kills a process that did not start and returns why.
+// abandon kills a runsc that has started nothing and returns why.
 func abandon(p *os.Process, why error) error {
 	if err := p.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		why = errors.Join(why, err)
 	}
-	return fmt.Errorf("runsc exec: %w", why)
+	return why
 }

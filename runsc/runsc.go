@@ -78,7 +78,7 @@ func (r *Runsc) run(ctx context.Context, c command) ([]byte, error) {
 	if c.limit == 0 {
 		c.limit = shortLimit
 	}
-	ctx, cancel := context.WithTimeout(ctx, c.limit)
+	ctx, cancel := Within(ctx, c.limit)
 	defer cancel()
 
 	cmd, closers, err := r.prepare(ctx, c)
@@ -99,18 +99,21 @@ func (r *Runsc) run(ctx context.Context, c command) ([]byte, error) {
 	}
 	mark := r.logSize()
 	wait, err := r.start(cmd)
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		return nil, fmt.Errorf("start runsc %s: %w", c.args[0], err)
 	}
-	status, err := wait()
+	var status int
+	if err == nil {
+		status, err = wait()
+	}
 	if err == nil && status == 0 {
 		if out == nil {
 			return nil, nil
 		}
 		return readBack(out)
 	}
-	if ctxErr := ctx.Err(); ctxErr != nil {
-		err = ctxErr
+	if ctx.Err() != nil {
+		err = context.Cause(ctx)
 	}
 	return nil, r.failed(c.args[0], status, err, mark)
 }

@@ -20,6 +20,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 
 	"github.com/ateom/ateom/artifacts/local"
+	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/cgroup"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/record"
@@ -61,9 +62,9 @@ func deleteResponse(p *process) *taskapi.DeleteResponse {
 
 func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container) error {
 	// Whoever asked may hang up meanwhile: half a Delete helps nobody.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
+	ctx, cancel := runsc.Within(context.WithoutCancel(ctx), killLimit)
 	defer cancel()
-	defer sb.overrule(c)()
+	defer sb.overrule(verbDelete, c)()
 	ctx, end, err := sb.take(ctx)
 	if err != nil {
 		return err

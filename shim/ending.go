@@ -4,9 +4,12 @@
 package shim
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -18,10 +21,11 @@ import (
 const obituaryLimit = time.Second
 
 // withEnding adds to an error that says that the sandbox is gone how its process
-// has ended, in the life l; any other error, and nil, is returned as it is.
+// has ended, in the life l, and to one that says that it does not answer what it does
+// instead; any other error, and nil, is returned as it is.
 func (s *Service) withEnding(l *life, err error) error {
 	if l == nil || !errors.Is(err, runsc.ErrSandboxGone) {
-		return err
+		return withState(l, err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), obituaryLimit)
 	defer cancel()
@@ -40,4 +44,34 @@ func ending(status int) string {
 		}
 	}
 	return fmt.Sprintf("ended with status %d", status)
+}
+
+// withState adds to an error that says that the sandbox does not answer what its
+// process does instead.
+func withState(l *life, err error) error {
+	var silent *runsc.LimitError
+	if l == nil || !errors.As(err, &silent) {
+		return err
+	}
+	return fmt.Errorf("%w; the sandbox's process (pid %d) %s: kill the sandbox, if it stays so", err, l.pid, processState(l.pid))
+}
+
+// processState says what a process does, as proc(5) tells it.
+func processState(pid int) string {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "is gone"
+	}
+	// The name before may hold anything but an end of its own.
+	_, rest, _ := strings.Cut(string(stat[bytes.LastIndexByte(stat, ')')+1:]), " ")
+	switch state, _, _ := strings.Cut(rest, " "); state {
+	case "T", "t":
+		return "is stopped"
+	case "D":
+		return "waits for a device"
+	case "Z", "X":
+		return "has ended"
+	default:
+		return "lives"
+	}
 }

@@ -93,7 +93,7 @@ func (s *Service) startExec(ctx context.Context, sb *sandbox, c *container, exec
 	p, err := sb.runsc.Exec(ctx, c.id, dir, e.spec, io)
 	if err != nil {
 		os.RemoveAll(dir)
-		return fmt.Errorf("start process %s in %s: %w", execID, c.id, err)
+		return withState(sb.currentLife(), fmt.Errorf("start process %s in %s: %w", execID, c.id, err))
 	}
 	e.setStreams(streams)
 	e.inner = p.Pid

@@ -76,9 +76,9 @@ func (f *flights[T]) do(ctx context.Context, run func(context.Context, *flight[T
 	select {
 	case <-now.answered:
 	case <-ctx.Done():
-		if !f.leave(now, context.Cause(ctx)) {
+		if !f.leave(now, requestEnded(ctx)) {
 			var none T
-			return none, context.Cause(ctx)
+			return none, requestEnded(ctx)
 		}
 		// An operation that was given up is answered when it has cleared up.
 		<-now.answered

@@ -45,7 +45,7 @@ func (s *sandbox) orStuck(err error) error {
 // thaw undoes one freeze of a life. Whatever ended ctx, nobody is left frozen if that can
 // be helped.
 func (s *sandbox) thaw(ctx context.Context, l *life, bySubcommand bool) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), killLimit)
+	ctx, cancel := runsc.Within(context.WithoutCancel(ctx), killLimit)
 	defer cancel()
 	once := func() error {
 		if bySubcommand {

@@ -41,7 +41,7 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 	if r.GetSignal() != uint32(syscall.SIGKILL) {
 		return &emptypb.Empty{}, s.signal(ctx, sb, c, r)
 	}
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	ctx, cancel := runsc.Within(ctx, killLimit)
 	defer cancel()
 	if r.GetExecID() != "" {
 		return &emptypb.Empty{}, sb.deliver(ctx, c, r)
@@ -51,7 +51,7 @@ func (s *Service) Kill(ctx context.Context, r *taskapi.KillRequest) (*emptypb.Em
 			return &emptypb.Empty{}, err
 		}
 	}
-	return &emptypb.Empty{}, s.killHard(ctx, sb, c)
+	return &emptypb.Empty{}, s.killHard(ctx, sb, c, verbKill)
 }
 
 // killRunning kills a container of a sandbox that simply runs, and keeps the
@@ -67,7 +67,7 @@ func (s *Service) killRunning(ctx context.Context, sb *sandbox, c *container, r 
 	if sb.machine.state() != Running || sb.restoring() {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, killLimit/2)
+	ctx, cancel := runsc.Within(ctx, killLimit/2)
 	defer cancel()
 	if err := sb.deliver(ctx, c, r); err != nil {
 		return errors.Is(err, errdefs.ErrNotFound), err
@@ -94,9 +94,9 @@ func (s *Service) signal(ctx context.Context, sb *sandbox, c *container, r *task
 		c.keepSignal(r)
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, signalLimit)
+	ctx, cancel := runsc.Within(ctx, signalLimit)
 	defer cancel()
-	return sb.deliver(ctx, c, r)
+	return withState(sb.currentLife(), sb.deliver(ctx, c, r))
 }
 
 // deliverKept sends the signals that were kept, once the sandbox runs. Whoever
@@ -108,7 +108,7 @@ func (s *sandbox) deliverKept() {
 		default:
 			return
 		}
-		ctx, cancel := context.WithTimeout(context.Background(), signalLimit)
+		ctx, cancel := runsc.Within(context.Background(), signalLimit)
 		for _, c := range s.all() {
 			for _, r := range c.takeSignals() {
 				if err := s.deliver(ctx, c, r); err != nil && !errors.Is(err, errEnded) {
@@ -160,8 +160,8 @@ func (s *sandbox) deliver(ctx context.Context, c *container, r *taskapi.KillRequ
 
 // killHard ends a container whose sandbox does not simply run: it may be
 // paused, frozen, half created or half restored. ctx bounds it.
-func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container) error {
-	defer sb.overrule(c)()
+func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container, by verb) error {
+	defer sb.overrule(by, c)()
 	// A frozen kernel serves no signals, but its process dies like any other.
 	if err := s.killSandbox(ctx, sb, c); err != nil {
 		return err

@@ -114,7 +114,7 @@ func (t *target) Exec(ctx context.Context, command []string) (int, error) {
 	}
 	status, err := p.Wait(ctx)
 	if ctx.Err() != nil {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), execEndLimit)
+		end, cancel := runsc.Within(context.WithoutCancel(ctx), execEndLimit)
 		defer cancel()
 		err = errors.Join(err, t.sandbox.control.Signal(end, t.container.id, p.Pid, syscall.SIGKILL))
 	}

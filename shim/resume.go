@@ -87,6 +87,10 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 			sb.refuseConnections(ctx)
 			sb.standIn(ctx)
 			_ = sb.machine.move(Paused, Resuming)
+			if errors.Is(err, errKilled) {
+				err = fmt.Errorf("resume sandbox %s: %w", sb.id, err) // nor is it paused any more
+				return
+			}
 			err = fmt.Errorf("resume sandbox %s; it is paused again, snapshot %s is intact: %w", sb.id, snap.Manifest.ID, err)
 		}
 	}()

@@ -44,7 +44,7 @@ func TestOneVerbAtATime(t *testing.T) {
 func TestWhatWinsEndsTheVerbUnderWayAndThoseThatWait(t *testing.T) {
 	b := newBench(t)
 	sb, root := b.sb, b.addContainer(t, "box")
-	sb.overrule(root)() // nobody is under way
+	sb.overrule(verbKill, root)() // nobody is under way
 	first, end, err := sb.take(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func TestWhatWinsEndsTheVerbUnderWayAndThoseThatWait(t *testing.T) {
 	if first.Err() != nil {
 		t.Error("what won before ended the verb")
 	}
-	done := sb.overrule(root)
+	done := sb.overrule(verbKill, root)
 	if cause := context.Cause(first); !errors.Is(cause, errKilled) {
 		t.Errorf("cause %v, want errKilled", cause)
 	}

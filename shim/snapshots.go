@@ -71,7 +71,7 @@ func (s snapshots) Commit(ctx context.Context, r *ateomv1.CommitRequest, stream 
 	if r.GetStop() {
 		// It may have been deleted while the snapshot was on its way.
 		if root, err := sb.container(sb.id); err == nil {
-			if err := s.killHard(ctx, sb, root); err != nil {
+			if err := s.killHard(ctx, sb, root, verbCommit); err != nil {
 				return err
 			}
 		}

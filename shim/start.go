@@ -88,7 +88,7 @@ func (s *Service) startInit(ctx context.Context, sb *sandbox, c *container) (err
 		return s.restoreInit(ctx, sb, life, c, clock)
 	}
 	if err := sb.startContainer(ctx, c); err != nil {
-		return fmt.Errorf("start container %s: %w", c.id, err)
+		return withState(life, fmt.Errorf("start container %s: %w", c.id, err))
 	}
 	if sb.machine.state() == Created {
 		if err := sb.machine.move(Running, Created); err != nil {

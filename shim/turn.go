@@ -16,13 +16,46 @@ import (
 // What changes a sandbox as a whole takes turns; Kill and Delete win over who has
 // the turn and who waits for it.
 
-// Why a verb ends that something wins over.
+// Why a verb ends that something wins over; by what, is said where they are used.
 var (
 	// errKilled: the sandbox's process is being killed.
 	errKilled = errors.New("sandbox was killed")
 	// errMemberKilled: one of its containers is; the others run on.
 	errMemberKilled = errors.New("a container of the sandbox was killed")
 )
+
+// Why a verb ends whose request does.
+var (
+	errTooLate = fmt.Errorf("the deadline of the request has passed, which containerd or its client has set: %w", context.DeadlineExceeded)
+	errHungUp  = fmt.Errorf("whoever asked has hung up: %w", context.Canceled)
+)
+
+// requestEnded is why the context of a request has ended.
+func requestEnded(ctx context.Context) error {
+	switch cause := context.Cause(ctx); {
+	case cause == context.DeadlineExceeded:
+		return errTooLate
+	case cause == context.Canceled:
+		return errHungUp
+	default:
+		return cause
+	}
+}
+
+// withReason is ctx with an end of its own, whose cause is never a bare one.
+func withReason(ctx context.Context) (context.Context, context.CancelCauseFunc) {
+	if ctx.Err() != nil {
+		done, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+		cancel(requestEnded(ctx))
+		return done, cancel
+	}
+	given, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() { cancel(requestEnded(ctx)) })
+	return given, func(cause error) {
+		stop()
+		cancel(cause)
+	}
+}
 
 // begin waits until no other verb is under way, and refuses v where rules
 // does. The returned context ends with ctx or when the sandbox is killed; end
@@ -54,9 +87,9 @@ func (s *sandbox) take(ctx context.Context) (verbCtx context.Context, end func()
 	select {
 	case s.verb <- struct{}{}:
 	case <-ctx.Done():
-		return ctx, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), ctx.Err())
+		return ctx, nil, fmt.Errorf("wait for the verb under way (sandbox is %s): %w", s.machine.state(), requestEnded(ctx))
 	}
-	verbCtx, cancel := context.WithCancelCause(ctx)
+	verbCtx, cancel := withReason(ctx)
 	overruled, overrule := context.WithCancelCause(context.WithoutCancel(ctx))
 	s.mu.Lock()
 	s.interrupt = func(cause error) { cancel(cause); overrule(cause) }
@@ -91,13 +124,14 @@ func (s *sandbox) tryTake() (end func(), ok bool) {
 	}, true
 }
 
-// overrule ends the verb under way because c is killed, and those that wait for
+// overrule ends the verb under way because v kills c, and those that wait for
 // their turn as soon as they have it, until done is called.
-func (s *sandbox) overrule(c *container) (done func()) {
+func (s *sandbox) overrule(v verb, c *container) (done func()) {
 	cause := errMemberKilled
 	if c.isRoot(s) {
 		cause = errKilled
 	}
+	cause = fmt.Errorf("%w by a %s of container %s", cause, v, c.id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.overruling = append(s.overruling, cause)
@@ -176,7 +210,7 @@ func (s *sandbox) isBehind() bool {
 func (s *sandbox) begun(ctx context.Context) (workCtx context.Context, done func()) {
 	s.work.Add(1)
 	workCtx, cancel := context.WithCancelCause(ctx)
-	stop := context.AfterFunc(s.there, func() { cancel(errKilled) })
+	stop := context.AfterFunc(s.there, func() { cancel(fmt.Errorf("%w by a %s", errKilled, verbDelete)) })
 	return workCtx, func() {
 		stop()
 		cancel(nil)

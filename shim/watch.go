@@ -125,7 +125,7 @@ func (s *Service) exited(sb *sandbox, c *container, status int) {
 
 // killContainer ends a container for good and waits for it, a bounded time.
 func (s *Service) killContainer(ctx context.Context, sb *sandbox, c *container) {
-	ctx, cancel := context.WithTimeout(ctx, killLimit)
+	ctx, cancel := runsc.Within(ctx, killLimit)
 	defer cancel()
 	if err := sb.control.SignalAll(ctx, c.id, 9); err != nil {
 		log.G(ctx).WithError(err).Warn("kill container")

@@ -74,7 +74,7 @@ func (e *Exits) Wait(ctx context.Context, pid int) (int, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return 0, ctx.Err()
+			return 0, context.Cause(ctx)
 		}
 	}
 }
