@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -15,6 +16,7 @@ import (
 	"github.com/containerd/containerd/v2/core/mount"
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
@@ -28,8 +30,22 @@ import (
 	"github.com/ateom/ateom/shim/volumes"
 )
 
-// deleteLimit is below the 5 s that containerd gives.
-const deleteLimit = 4 * time.Second
+// What the delete action waits for, and how long: containerd kills it after 5 s, in which
+// it must have been started as well, on a machine that may be busy. A killed action leaves
+// the bundle, and containerd 1.7 comes back to that when it is restarted, and not before.
+const (
+	// deleteLimit bounds all waits together: for another action, for the shim's end
+	// (a second), and for those below.
+	deleteLimit = 3 * time.Second
+	// orphansLimit bounds the wait for the ends of processes that were killed.
+	orphansLimit = time.Second
+	// runscLimit bounds a runsc that has nothing to do but to forget, since all else is
+	// done without it.
+	runscLimit = time.Second
+	// graceLimit is how long the steps that wait for nothing may go on after that: to the file
+	// systems and the kernel, which no context bounds.
+	graceLimit = 500 * time.Millisecond
+)
 
 // Stop cleans up after a shim that is no longer there: the sandbox, its
 // mounts, its volatile files. Snapshots stay, and what the DurableDirs hold is
@@ -41,19 +57,91 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	status := shim.StopStatus{ExitedAt: time.Now(), ExitStatus: 128 + int(syscall.SIGKILL)}
 
 	cwd, err := os.Getwd()
+	if errors.Is(err, fs.ErrNotExist) {
+		return status, nil // as below
+	}
 	if err != nil {
 		return status, err
 	}
 	bundle := filepath.Join(filepath.Dir(cwd), id)
+	return status, inTime(ctx, graceLimit, bundle, func() error { return cleanUpOnce(ctx, bundle, id) })
+}
+
+// inTime is do, or an error where do does not end with ctx. The process that is left with it
+// is about to exit.
+func inTime(ctx context.Context, grace time.Duration, bundle string, do func() error) error {
+	ended := make(chan error, 1)
+	go func() { ended <- do() }()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	select {
+	case err := <-ended:
+		return err
+	case <-time.After(grace):
+		return fmt.Errorf("clean up after the shim of %s: a file system or the kernel does not answer in time; containerd tries again when it is restarted", bundle)
+	}
+}
+
+// cleanUpOnce cleans up by the bundle's record, and removes that when nothing is left to do.
+// A containerd that gives up a shim runs two actions at once, one because the shim does
+// not answer and one because its connection was closed: the second waits for the first, and
+// finds no record. It must not start runsc any more, which would make the bundle anew for
+// its log.
+func cleanUpOnce(ctx context.Context, bundle, id string) error {
+	unlock, err := lockBundle(ctx, bundle)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil // whoever was first has done all, and containerd has removed it
+	}
+	if err != nil {
+		return err
+	}
+	defer unlock()
 	r, err := record.Read(bundle)
 	if err != nil || r == nil {
 		// Without a record the shim had touched nothing.
-		return status, err
+		return err
 	}
+	if err := cleanUp(ctx, bundle, id, r); err != nil {
+		return err
+	}
+	return record.Remove(bundle)
+}
+
+// look is between two looks at a bundle that another action has.
+const look = 10 * time.Millisecond
+
+// lockBundle makes this action the only one of the bundle until unlock, or its process's end.
+func lockBundle(ctx context.Context, bundle string) (unlock func(), err error) {
+	dir, err := os.Open(bundle)
+	if err != nil {
+		return nil, fmt.Errorf("clean up after a shim: %w", err)
+	}
+	for {
+		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return func() { dir.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			dir.Close()
+			return nil, fmt.Errorf("lock bundle %s: %w", bundle, err)
+		}
+		select {
+		case <-time.After(look):
+		case <-ctx.Done():
+			dir.Close()
+			return nil, fmt.Errorf("clean up after the shim of %s: another delete action is at it and does not end", bundle)
+		}
+	}
+}
+
+func cleanUp(ctx context.Context, bundle, id string, r *record.Record) error {
 	if r.Scratch != "" { // the record of the sandbox's first container
 		place, err := roster.End(ctx, r.Scratch)
 		if err != nil {
-			return status, err
+			return err
 		}
 		if place != nil {
 			defer place.Leave()
@@ -63,15 +151,19 @@ func (a actions) Stop(ctx context.Context, id string) (shim.StopStatus, error) {
 	if r.Scratch != "" {
 		// On a busy machine runsc may not come to that in the time that there is, and of a
 		// sandbox in the making it does not know.
+		ctx, cancel := context.WithTimeout(ctx, orphansLimit)
 		if err := driver.KillOrphans(ctx); err != nil {
 			log.G(ctx).WithError(err).Warn("kill the sandbox of a dead shim")
 		}
+		cancel()
 	}
-	if err := driver.Delete(ctx, id); err != nil {
+	runscCtx, cancel := context.WithTimeout(ctx, runscLimit)
+	defer cancel()
+	if err := driver.Delete(runscCtx, id); err != nil {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
 	// One thing that cannot be done is no reason to leave the others.
-	return status, errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r), cgroup.Remove(ctx, r.Cgroup))
+	return errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r), cgroup.Remove(ctx, r.Cgroup))
 }
 
 // removeSocket removes the dead shim's socket. Another shim may have taken its
