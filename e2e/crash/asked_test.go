@@ -10,7 +10,10 @@ import (
 	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
+	"github.com/containerd/containerd/v2/client"
 	"golang.org/x/sync/errgroup"
+
+	"github.com/ateom/ateom/e2e/harness"
 )
 
 const (
@@ -24,16 +27,13 @@ const (
 // how the sandbox is, however often.
 func TestQuestionsAreAnsweredInEveryState(t *testing.T) {
 	for _, m := range moments {
-		if m.program == "" && !m.asleep {
+		if m.program == "" && m.from != client.Paused {
 			continue // nothing is under way
 		}
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
-			s, _ := start(t)
+			s, _ := m.begin(t, harness.Config{}, nothing)
 			last := s.Last()
-			if m.asleep {
-				sleep(t, s)
-			}
 			service := taskapi.NewTaskClient(s.DialShim(t))
 			release, ended := m.reach(t, s)
 
@@ -82,7 +82,7 @@ func TestQuestionsAreAnsweredInEveryState(t *testing.T) {
 				t.Errorf("%v: exit code %d, %s", m.verb, r.Code, r.Stderr)
 			}
 			s.WantState(t, m.after)
-			if m.asleep && m.word != "resuming" || m.word == "pausing" {
+			if m.after == client.Paused {
 				s.Node.Ctr(t, "tasks", "resume", s.ID)
 			}
 			s.WantSame(t, last)

@@ -5,7 +5,6 @@ package crash
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,52 +14,58 @@ import (
 	"github.com/ateom/ateom/e2e/harness"
 )
 
-// containerd is killed, and started again, while a verb is under way. The task is
+// Releases of containerd that are ended: the newest, and the oldest that docs/operations.md names.
+var daemons = []string{"containerd", "containerd-1.7"}
+
+// signals end a containerd.
+var signals = []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL}
+
+// containerd is ended, and started again, while a verb is under way. The task is
 // what it was, the verb that was asked past containerd goes on, one that was asked through
 // it is given up, and the end of the task is told once.
 func TestContainerdMayDieInEveryState(t *testing.T) {
-	for _, m := range slices.Concat(moments, relayed) {
-		t.Run(m.name, func(t *testing.T) {
-			t.Parallel()
-			m.outlives(t, "containerd", syscall.SIGKILL)
-		})
-	}
-	// The oldest release that docs/operations.md names, where nothing is under way.
-	for _, m := range moments {
-		for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-			if m.program == "" {
-				t.Run(fmt.Sprintf("%s, containerd 1.7, %s", m.name, signal), func(t *testing.T) {
+	for _, daemon := range daemons {
+		for _, m := range moments {
+			t.Run(m.name+", "+daemon, func(t *testing.T) {
+				t.Parallel()
+				m.outlives(t, daemon, signals...)
+			})
+		}
+		for _, m := range relayed {
+			for _, signal := range signals {
+				t.Run(fmt.Sprintf("%s, %s, %s", m.name, daemon, signal), func(t *testing.T) {
 					t.Parallel()
-					m.outlives(t, "containerd-1.7", signal)
+					m.outlives(t, daemon, signal)
 				})
 			}
 		}
 	}
 }
 
-// outlives ends containerd at the moment, and wants a sandbox that has lost nothing by it.
-func (m moment) outlives(t *testing.T, daemon string, signal syscall.Signal) {
-	s, _ := startOn(t, harness.Config{Daemon: daemon})
+// outlives ends containerd at the moment, by each signal, and wants a task that has lost
+// nothing by it.
+func (m moment) outlives(t *testing.T, daemon string, signals ...syscall.Signal) {
+	s, _ := m.begin(t, harness.Config{Daemon: daemon}, nothing)
 	last, n := s.Last(), s.Node
-	if m.asleep {
-		sleep(t, s)
-	}
 	release, ended := m.reach(t, s)
 
-	n.Restart(t, signal)
-	r := harness.Record(t, n)
-	s.Reload(t)
-	if m.program == stock {
-		// Who lost its client ends by itself; a gofer that is stopped cannot.
-		release()
-	}
-	harness.Eventually(t, func() error {
-		if got := s.SandboxState(t); got != m.word {
-			return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
+	var r *harness.Recorder
+	for _, signal := range signals {
+		n.Restart(t, signal)
+		r = harness.Record(t, n)
+		s.Reload(t)
+		if m.program == stock {
+			// Who lost its client ends by itself; a gofer that is stopped cannot.
+			release()
 		}
-		return nil
-	})
-	s.WantState(t, m.state)
+		harness.Eventually(t, func() error {
+			if got := s.SandboxState(t); got != m.word {
+				return fmt.Errorf("after %s the sandbox is %s, want %s", signal, got, m.word)
+			}
+			return nil
+		})
+		s.WantState(t, m.state)
+	}
 	release()
 	if result := <-ended; (result.Code == 0) != (m.program != stock) {
 		t.Fatalf("%s %v: exit code %d, %s%s", m.program, m.verb, result.Code, result.Stdout, result.Stderr)
@@ -68,19 +73,30 @@ func (m moment) outlives(t *testing.T, daemon string, signal syscall.Signal) {
 	s.WantState(t, m.after)
 	wantWhole(t, n)
 
-	if m.after == client.Paused {
+	exits := 1
+	switch m.after {
+	case client.Created:
+		must(t, s.Start(n.Context(t)))
+		s.AwaitNumbers(t)
+	case client.Running:
+		wantGoesOn(t, s, last)
+	case client.Paused:
 		n.Ctr(t, "tasks", "resume", s.ID)
+		wantGoesOn(t, s, last)
+	case client.Stopped:
+		exits = 0 // it was told before
 	}
-	wantGoesOn(t, s, last)
 	s.WantNumbers(t, 0)
-	if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
-		t.Errorf("exit code %d, want 137", code)
+	if m.after != client.Stopped {
+		if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
 	}
-	if _, err := s.Delete(n.Context(t)); err != nil {
-		t.Fatal(err)
+	if status, err := s.Delete(n.Context(t)); err != nil || status.ExitCode() != 137 {
+		t.Errorf("delete: %v, exit code %d, want 137", err, status.ExitCode())
 	}
-	if words := r.Until(t, s.ID, "delete"); count(words, "exit") != 1 {
-		t.Errorf("events %q, want one exit", words)
+	if words := r.Until(t, s.ID, "delete"); count(words, "exit") != exits {
+		t.Errorf("events %q, want the exit %d times", words, exits)
 	}
 }
 

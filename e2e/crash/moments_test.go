@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,8 +22,8 @@ import (
 // the verb under way waits for is stopped, so that the moment lasts.
 type moment struct {
 	name string
-	// asleep says that the sandbox is paused when the verb begins.
-	asleep bool
+	// from is the task's state when the verb begins.
+	from client.ProcessStatus
 	// program and verb are the command that is under way; without one the moment lasts by itself.
 	program string
 	verb    []string
@@ -47,40 +48,84 @@ const (
 )
 
 var (
-	commits = []string{"tasks", "commit", "--scope", "Full", "--store"}
+	pause, resume = []string{"tasks", "pause"}, []string{"tasks", "resume"}
+	commits       = []string{"tasks", "commit", "--scope", "Full", "--store"}
+	volumesOnly   = []string{"tasks", "commit", "--scope", "Data", "--store"}
 
 	moments = []moment{
-		{name: "running", state: client.Running, word: "running", after: client.Running},
-		{name: "pausing", program: ours, verb: []string{"tasks", "pause"}, stopped: sideCar, state: client.Pausing, word: "pausing", after: client.Paused},
-		{name: "paused", asleep: true, state: client.Paused, word: "paused", after: client.Paused},
-		{name: "committing", program: ours, verb: commits, stopped: sideCar, state: client.Running, word: "committing", after: client.Running},
-		{name: "uploading", program: ours, verb: commits, stopped: jobs, when: uploads, state: client.Running, word: "running", after: client.Running},
-		{name: "uploading while paused", asleep: true, program: ours, verb: commits, stopped: jobs, when: uploads, state: client.Paused, word: "paused", after: client.Paused},
-		{name: "resuming", asleep: true, program: ours, verb: []string{"tasks", "resume"}, stopped: sideCar, state: client.Paused, word: "resuming", after: client.Running},
+		{name: "created", from: client.Created, state: client.Created, word: "created", after: client.Created},
+		{name: "running", from: client.Running, state: client.Running, word: "running", after: client.Running},
+		{name: "pausing", from: client.Running, program: ours, verb: pause, stopped: sideCar, state: client.Pausing, word: "pausing", after: client.Paused},
+		{name: "paused", from: client.Paused, state: client.Paused, word: "paused", after: client.Paused},
+		{name: "committing", from: client.Running, program: ours, verb: commits, stopped: sideCar, state: client.Running, word: "committing", after: client.Running},
+		{name: "opening a store for volumes", from: client.Running, program: ours, verb: volumesOnly, stopped: jobs, state: client.Running, word: "running", after: client.Running},
+		{name: "opening a store while paused", from: client.Paused, program: ours, verb: commits, stopped: jobs, state: client.Paused, word: "paused", after: client.Paused},
+		{name: "uploading", from: client.Running, program: ours, verb: commits, stopped: jobs, when: uploads, state: client.Running, word: "running", after: client.Running},
+		{name: "uploading while paused", from: client.Paused, program: ours, verb: commits, stopped: jobs, when: uploads, state: client.Paused, word: "paused", after: client.Paused},
+		{name: "resuming", from: client.Paused, program: ours, verb: resume, stopped: sideCar, state: client.Paused, word: "resuming", after: client.Running},
+		{name: "stopped", from: client.Stopped, state: client.Stopped, word: "stopped", after: client.Stopped},
 	}
 
 	// relayed are moments of verbs that containerd has been asked for: they are
 	// given up with it.
 	relayed = []moment{
-		{name: "pausing through containerd", program: stock, verb: []string{"tasks", "pause"}, stopped: sideCar, state: client.Running, word: "running", after: client.Running},
-		{name: "resuming through containerd", asleep: true, program: stock, verb: []string{"tasks", "resume"}, stopped: sideCar, state: client.Paused, word: "paused", after: client.Paused},
+		{name: "pausing through containerd", from: client.Running, program: stock, verb: pause, stopped: sideCar, state: client.Running, word: "running", after: client.Running},
+		{name: "resuming through containerd", from: client.Paused, program: stock, verb: resume, stopped: sideCar, state: client.Paused, word: "paused", after: client.Paused},
 	}
 )
+
+// What a service holds, in MiB: an upload is to last for more than a moment.
+const small, large = 8, 64
+
+// begin brings a service to where the moment's verb begins. While it runs, save is called.
+func (m moment) begin(t *testing.T, c harness.Config, save func(*harness.Service)) (*harness.Service, harness.Container) {
+	t.Helper()
+	size := small
+	if m.when != "" {
+		size = large
+	}
+	if m.from == client.Created {
+		n, spec := newNode(t, c, size)
+		task := n.Create(t, spec)
+		must(t, task.Make(t, spec))
+		return n.Serve(task, spec.Network), spec
+	}
+	s, spec := startOn(t, c, size)
+	save(s)
+	switch m.from {
+	case client.Paused:
+		sleep(t, s)
+	case client.Stopped:
+		r := harness.Record(t, s.Node)
+		if code := s.KillAndWait(t, syscall.SIGKILL); code != 137 {
+			t.Errorf("exit code %d, want 137", code)
+		}
+		r.Until(t, s.ID, "exit") // whoever listens from here on has missed it
+	}
+	return s, spec
+}
+
+// nothing saves nothing.
+func nothing(*harness.Service) {}
 
 // start runs a service with memory of every kind on a node of its own.
 func start(t *testing.T) (*harness.Service, harness.Container) {
 	t.Helper()
-	return startOn(t, harness.Config{})
+	return startOn(t, harness.Config{}, large)
 }
 
-// startOn is start on a node of another configuration.
-func startOn(t *testing.T, c harness.Config) (*harness.Service, harness.Container) {
+// startOn is start on a node of another configuration, and of so much memory.
+func startOn(t *testing.T, c harness.Config, mib int) (*harness.Service, harness.Container) {
 	t.Helper()
-	n := harness.NewNode(t, c)
-	spec := harness.ServiceContainer(harness.NewNetwork(t), 64, map[string]string{
+	n, spec := newNode(t, c, mib)
+	return n.RunService(t, spec), spec
+}
+
+func newNode(t *testing.T, c harness.Config, mib int) (*harness.Node, harness.Container) {
+	t.Helper()
+	return harness.NewNode(t, c), harness.ServiceContainer(harness.NewNetwork(t), mib, map[string]string{
 		"ateom.dev/durable-dirs": `[{"name":"home","mountPath":"/home/agent"}]`,
 	}, "/home/agent")
-	return n.RunService(t, spec), spec
 }
 
 // bucket is the store that moments commit to.
@@ -92,14 +137,20 @@ func sleep(t *testing.T, s *harness.Service) string {
 	return snapshotOf(t, s.Node.Ateom(t, "tasks", "pause", "--json", s.ID))
 }
 
-// durable is a snapshot of the service that whatever dies next must leave whole, and its
-// store: the one that it sleeps in, or one that it has committed.
-func durable(t *testing.T, s *harness.Service, asleep bool) (id, store string) {
+// beginSaved is begin, and a snapshot of the service that whatever dies next must leave
+// whole, and its store: the one that it sleeps in, or one that it has committed. A service that has
+// not run has none.
+func (m moment) beginSaved(t *testing.T, c harness.Config) (s *harness.Service, spec harness.Container, id, store string) {
 	t.Helper()
-	if asleep {
-		return sleep(t, s), "local"
+	s, spec = m.begin(t, c, func(s *harness.Service) {
+		if m.from != client.Paused {
+			id, store = snapshotOf(t, s.Node.Ateom(t, "tasks", "commit", "--json", "--scope", "Full", s.ID)), "dir"
+		}
+	})
+	if m.from == client.Paused {
+		id, store = strings.TrimSpace(s.Node.Ateom(t, "snapshots", "ls", "--quiet", "--store", "local")), "local"
 	}
-	return snapshotOf(t, s.Node.Ateom(t, "tasks", "commit", "--json", "--scope", "Full", s.ID)), "dir"
+	return s, spec, id, store
 }
 
 func snapshotOf(t *testing.T, answer string) string {
@@ -121,26 +172,44 @@ func (m moment) reach(t *testing.T, s *harness.Service) (release func(), ended <
 		return func() {}, done
 	}
 	args := m.verb
-	if m.when != "" || m.word == "committing" {
+	if args[1] == "commit" {
 		args = append(args[:len(args):len(args)], bucket(s.Node))
 	}
 	go func() {
 		done <- s.Node.Do(t, harness.Command{Program: m.program, Args: append(args[:len(args):len(args)], s.ID)})
 	}()
-	var pids []int
+	_, release = halt(t, s.Node, m.stopped, m.when)
 	harness.Eventually(t, func() error {
-		if m.when != "" {
-			if found, err := filepath.Glob(filepath.Join(s.Node.Config.StateDir, m.when)); err != nil || len(found) == 0 {
-				return fmt.Errorf("no %s: %v", m.when, err)
-			}
+		if got := s.SandboxState(t); m.program == ours && got != m.word {
+			return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
 		}
-		for _, pid := range harness.Find(t, func(args string) bool { return strings.Contains(args, m.stopped) }) {
-			if s.Node.Owns(pid) && syscall.Kill(pid, syscall.SIGSTOP) == nil {
+		return nil
+	})
+	return release, done
+}
+
+// owned are the node's processes whose command line has the pattern.
+func owned(t *testing.T, n *harness.Node, pattern string) []int {
+	t.Helper()
+	return slices.DeleteFunc(harness.Find(t, func(args string) bool { return strings.Contains(args, pattern) }),
+		func(pid int) bool { return !n.Owns(pid) })
+}
+
+// halt stops the processes whose command line has the pattern as soon as there is one, and a
+// path that matches when below the state directory; release lets them go on.
+func halt(t *testing.T, n *harness.Node, pattern, when string) (pids []int, release func()) {
+	t.Helper()
+	harness.Eventually(t, func() error {
+		if found, err := filepath.Glob(filepath.Join(n.Config.StateDir, when)); err != nil || len(found) == 0 {
+			return fmt.Errorf("no %s: %v", when, err)
+		}
+		for _, pid := range owned(t, n, pattern) {
+			if syscall.Kill(pid, syscall.SIGSTOP) == nil {
 				pids = append(pids, pid)
 			}
 		}
 		if len(pids) == 0 {
-			return fmt.Errorf("no %s runs", m.stopped)
+			return fmt.Errorf("no %s runs", pattern)
 		}
 		return nil
 	})
@@ -150,13 +219,7 @@ func (m moment) reach(t *testing.T, s *harness.Service) (release func(), ended <
 		}
 	}
 	t.Cleanup(release)
-	harness.Eventually(t, func() error {
-		if got := s.SandboxState(t); m.program == ours && got != m.word {
-			return fmt.Errorf("the sandbox is %s, want %s", got, m.word)
-		}
-		return nil
-	})
-	return release, done
+	return pids, release
 }
 
 // wantGoesOn fails the test unless the service is the one that said last, with its

@@ -76,6 +76,24 @@ func (r *Recorder) until(t testing.TB, id, last string) (words, exits []string) 
 	}
 }
 
+// Each calls do with the container and the word of each event, until the containerd that is
+// listened to ends, or the test.
+func (r *Recorder) Each(do func(id, word string)) {
+	for {
+		select {
+		case envelope := <-r.events:
+			event, err := typeurl.UnmarshalAny(envelope.Event)
+			if err != nil {
+				continue
+			}
+			word, container := describe(event, strings.TrimPrefix(envelope.Topic, "/tasks/"))
+			do(container, word)
+		case <-r.errs:
+			return
+		}
+	}
+}
+
 // describe returns an event's topic, with "of exec" where it is not about the
 // container's first process, and the container that it is about.
 func describe(event any, topic string) (word, container string) {

@@ -14,7 +14,6 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/ttrpc"
 )
 
@@ -88,11 +87,7 @@ func (task *Task) KillShim(t testing.TB) {
 // DialShim connects to the task's shim past containerd, until the test ends.
 func (task *Task) DialShim(t testing.TB) *ttrpc.Client {
 	t.Helper()
-	address, err := shim.SocketAddress(task.Node.Context(t), task.Node.Address, task.ID, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	conn, err := net.Dial("unix", strings.TrimPrefix(address, "unix://"))
+	conn, err := net.Dial("unix", task.ShimSocket(t))
 	if err != nil {
 		t.Fatal(err)
 	}

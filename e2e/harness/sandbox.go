@@ -103,7 +103,7 @@ func (n *Node) Create(t testing.TB, c Container) *Task {
 		opts = append(opts, oci.WithLinuxNamespace(specs.LinuxNamespace{Type: specs.NetworkNamespace, Path: c.Network.Path}))
 	}
 	id := NewID(t)
-	task := &Task{Node: n, ID: id, LogPath: filepath.Join(n.Dir, id+".log")}
+	task := &Task{Node: n, ID: id, LogPath: n.logPath(id)}
 	task.Container, err = n.Client.NewContainer(ctx, id,
 		client.WithImage(image),
 		client.WithNewSnapshot(id, image),
@@ -130,18 +130,29 @@ func (n *Node) Run(t testing.TB, c Container) *Task {
 func (n *Node) TryRun(t testing.TB, c Container) (*Task, error) {
 	t.Helper()
 	task := n.Create(t, c)
+	return task, task.Begin(t, c)
+}
+
+// Begin makes the task of a created container and starts it.
+func (task *Task) Begin(t testing.TB, c Container) error {
+	if err := task.Make(t, c); err != nil {
+		return err
+	}
+	if err := task.Start(task.Node.Context(t)); err != nil {
+		return fmt.Errorf("start task: %w", err)
+	}
+	return nil
+}
+
+// Make makes the task of a created container, and does not start it.
+func (task *Task) Make(t testing.TB, c Container) (err error) {
 	if c.IO == nil {
 		c.IO = cio.LogFile(task.LogPath)
 	}
-	ctx := n.Context(t)
-	var err error
-	if task.Task, err = task.Container.NewTask(ctx, c.IO); err != nil {
-		return task, fmt.Errorf("create task: %w", err)
+	if task.Task, err = task.Container.NewTask(task.Node.Context(t), c.IO); err != nil {
+		return fmt.Errorf("create task: %w", err)
 	}
-	if err := task.Start(ctx); err != nil {
-		return task, fmt.Errorf("start task: %w", err)
-	}
-	return task, nil
+	return nil
 }
 
 // remove ends the task and removes the container, whatever state they are in.
@@ -298,12 +309,13 @@ func (task *Task) RunToEnd(t testing.TB) uint32 {
 	return AwaitExit(t, exited)
 }
 
-// Adopt returns the task that a command has made; it is removed when the test
-// ends.
-func (n *Node) Adopt(t testing.TB, id, logPath string) *Task {
+// Named returns a task that there may be, or will be; it is removed when the test ends.
+func (n *Node) Named(t testing.TB, id string) *Task {
 	t.Helper()
-	task := &Task{Node: n, ID: id, LogPath: logPath}
+	task := &Task{Node: n, ID: id, LogPath: n.logPath(id)}
 	t.Cleanup(func() { task.remove(t) })
-	task.Reload(t)
 	return task
 }
+
+// logPath is the file that the program's output goes to.
+func (n *Node) logPath(id string) string { return filepath.Join(n.Dir, id+".log") }

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"maps"
 	"net"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -67,11 +66,20 @@ func (n *Node) Serve(task *Task, network *lab.Net) *Service {
 // The arguments are left out if the snapshot is to tell them.
 func (n *Node) Wake(t testing.TB, c Container, id, store string, withArgs bool) *Service {
 	t.Helper()
+	name, args := n.WakeCommand(t, c, id, store, withArgs)
+	n.Ateom(t, args...)
+	s := n.Serve(n.Named(t, name), c.Network)
+	s.Reload(t)
+	return s
+}
+
+// WakeCommand is what Wake tells ctr-ateom, and the new container's name.
+func (n *Node) WakeCommand(t testing.TB, c Container, id, store string, withArgs bool) (name string, args []string) {
+	t.Helper()
 	n.Want(t, c.Image)
-	name := NewID(t)
-	log := filepath.Join(n.Dir, name+".log")
-	args := []string{
-		"run", "--detach", "--from", id, "--store", store, "--log-uri", "file://" + log,
+	name = NewID(t)
+	args = []string{
+		"run", "--detach", "--from", id, "--store", store, "--log-uri", "file://" + n.logPath(name),
 		"--with-ns", "network:" + c.Network.Path,
 	}
 	for key, value := range c.Annotations {
@@ -81,8 +89,7 @@ func (n *Node) Wake(t testing.TB, c Container, id, store string, withArgs bool) 
 	if withArgs {
 		args = append(args, c.Args...)
 	}
-	n.Ateom(t, args...)
-	return n.Serve(n.Adopt(t, name, log), c.Network)
+	return name, args
 }
 
 // Ask returns what the service says of itself.
@@ -103,6 +110,21 @@ func (s *Service) Answers(ctx context.Context) error {
 	defer cancel()
 	var state lab.State
 	return s.client.Get(ctx, "/", pollPeriod, &state)
+}
+
+// Durable returns what the service has counted in memory and found in its DurableDirs, and has
+// it count on in both.
+func (s *Service) Durable(t testing.TB) (counted struct {
+	Memory int
+	Dirs   []int
+}) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), Limit)
+	defer cancel()
+	if err := s.client.Get(ctx, "/durable", pollPeriod, &counted); err != nil {
+		t.Fatalf("%v\nlog of %s: %s", err, s.ID, tail(s.Log(t)))
+	}
+	return counted
 }
 
 // Last is what the service said last.

@@ -23,6 +23,20 @@ for directory in sys.argv[2:]:
         f.write(nonce)
 
 
+def counts():
+    found = []
+    for directory in sys.argv[2:]:
+        try:
+            with open(os.path.join(directory, "count")) as f:
+                found.append(int(f.read()))
+        except FileNotFoundError:
+            found.append(0)
+    return found
+
+
+counted = max(counts(), default=0)
+
+
 def state():
     global counter
     counter += 1
@@ -34,9 +48,19 @@ def state():
     return {"nonce": nonce, "counter": counter, "file": digest.hexdigest()}
 
 
+def durable():
+    global counted
+    was = {"memory": counted, "dirs": counts()}
+    counted += 1
+    for directory in sys.argv[2:]:
+        with open(os.path.join(directory, "count"), "w") as f:
+            f.write(str(counted))
+    return was
+
+
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = json.dumps(state()).encode()
+        body = json.dumps(durable() if self.path == "/durable" else state()).encode()
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()

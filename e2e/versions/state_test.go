@@ -159,13 +159,13 @@ func TestStateOfAnOlderReleaseIsTakenOver(t *testing.T) {
 			c := diary(harness.NewNetwork(t))
 			n.Want(t, images.Busybox)
 			id := harness.NewID(t)
-			log := filepath.Join(n.Dir, id+".log")
-			args := []string{"run", "--detach", "--from", goldenSnapshot, "--store", "local", "--log-uri", "file://" + log, "--with-ns", "network:" + c.Network.Path}
+			woken := n.Named(t, id)
+			args := []string{"run", "--detach", "--from", goldenSnapshot, "--store", "local", "--log-uri", "file://" + woken.LogPath, "--with-ns", "network:" + c.Network.Path}
 			for key, value := range c.Annotations {
 				args = append(args, "--annotation", key+"="+value)
 			}
 			n.Ateom(t, append(append(args, images.Busybox.Ref, id), c.Args...)...)
-			woken := n.Adopt(t, id, log)
+			woken.Reload(t)
 			woken.AwaitLog(t, "ready")
 			if log := woken.Log(t); log != "old\nready\n" {
 				t.Errorf("the woken sandbox says %q, want what its volume holds", log)
