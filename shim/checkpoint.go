@@ -132,7 +132,7 @@ func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) e
 		err := s.runsc.Restore(ctx, c.id, c.io(), runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 		return adviseOnLost(explain(s.seatStatus(job.Restore), err))
 	}
-	return s.restoreMemory(ctx, i, func(r *runsc.Runsc, opts runsc.RestoreOpts) error {
+	return s.restoreMemory(ctx, i, func(ctx context.Context, r *runsc.Runsc, opts runsc.RestoreOpts) error {
 		return r.Restore(ctx, c.id, noIO, opts)
 	})
 }
@@ -140,7 +140,7 @@ func (s *sandbox) restoreContainer(ctx context.Context, c *container, i image) e
 // recreateRoot makes the root container anew, from the image, and returns the
 // pid of the sandbox's process.
 func (s *sandbox) recreateRoot(ctx context.Context, c *container, i image) (pid int, err error) {
-	err = s.restoreMemory(ctx, i, func(r *runsc.Runsc, from runsc.RestoreOpts) error {
+	err = s.restoreMemory(ctx, i, func(ctx context.Context, r *runsc.Runsc, from runsc.RestoreOpts) error {
 		pid, err = s.attach(ctx, c, func(opts runsc.CreateOpts) (int, error) {
 			return r.CreateRestored(ctx, c.id, c.bundle, opts, from)
 		})
@@ -151,7 +151,7 @@ func (s *sandbox) recreateRoot(ctx context.Context, c *container, i image) (pid 
 
 // restoreMemory runs restore, which brings the root container and with it all
 // memory, with the image's bytes within runsc's reach.
-func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runsc.Runsc, runsc.RestoreOpts) error) error {
+func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(context.Context, *runsc.Runsc, runsc.RestoreOpts) error) error {
 	if s.checkpointIO(ctx) == config.Files {
 		return s.restoreFiles(ctx, i, restore)
 	}
@@ -164,7 +164,9 @@ func (s *sandbox) restoreMemory(ctx context.Context, i image, restore func(*runs
 		return s.restoreFiles(ctx, i, restore)
 	}
 	defer seat.leave()
-	err = restore(s.runsc.With(sidecarEnv+"="+seat.sidecars), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
+	ctx, done := s.untilLost(ctx)
+	defer done()
+	err = restore(ctx, s.runsc.With(sidecarEnv+"="+seat.sidecars), runsc.RestoreOpts{ImagePath: seat.dir, Background: true})
 	return adviseOnLost(seat.explain(err))
 }
 
@@ -178,11 +180,11 @@ func (s *sandbox) cache(ctx context.Context) job.Cache {
 }
 
 // restoreFiles lets runsc read plain files, verified before.
-func (s *sandbox) restoreFiles(ctx context.Context, i image, restore func(*runsc.Runsc, runsc.RestoreOpts) error) error {
+func (s *sandbox) restoreFiles(ctx context.Context, i image, restore func(context.Context, *runsc.Runsc, runsc.RestoreOpts) error) error {
 	if _, err := s.job(ctx, &job.Request{Verb: job.Verify, Dir: i.dir}); err != nil {
 		return err
 	}
-	return restore(s.runsc, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
+	return restore(ctx, s.runsc, runsc.RestoreOpts{ImagePath: local.ImageDir(i.dir), Background: true})
 }
 
 // A seat is a directory that makes runsc start the gofer as its checkpoint

@@ -53,6 +53,9 @@ func (s *sandbox) runHooks(ctx context.Context, m hook.Moment, clock *stopwatch)
 func (s *sandbox) comeBack(ctx context.Context, scope artifacts.Scope, containers []*container, clock *stopwatch) error {
 	defer clock.mark("ready")
 	if scope == artifacts.Full {
+		var done func()
+		ctx, done = s.untilLost(ctx)
+		defer done()
 		if err := s.runHooks(ctx, hook.PostRestore, clock); err != nil {
 			return err
 		}
