@@ -35,6 +35,9 @@ const protocolVersion = 2
 // actions are those of the runtime with that name.
 type actions struct{ name string }
 
+// addressFile is the file of a bundle in which its shim's socket is noted.
+const addressFile = "address"
+
 // Start starts the shim process of the sandbox that container id belongs to,
 // or finds the one that runs already. It may print nothing but its answer.
 func (a actions) Start(ctx context.Context, id string, opts shim.StartOpts) (_ shim.BootstrapParams, err error) {
@@ -50,7 +53,7 @@ func (a actions) Start(ctx context.Context, id string, opts shim.StartOpts) (_ s
 	params.Address = address
 	// Where containerd 1.7 looks for the shim when it was restarted; later ones
 	// have a file of their own.
-	if err := os.WriteFile("address", []byte(address), 0o600); err != nil {
+	if err := os.WriteFile(addressFile, []byte(address), 0o600); err != nil {
 		return params, fmt.Errorf("note shim address: %w", err)
 	}
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -100,9 +101,17 @@ func cleanUpOnce(ctx context.Context, bundle, id string) error {
 	}
 	defer unlock()
 	r, err := record.Read(bundle)
-	if err != nil || r == nil {
-		// Without a record the shim had touched nothing.
+	if err != nil {
 		return err
+	}
+	if r == nil {
+		// The shim had touched nothing: all that there may be is the socket that the start
+		// action has made for it.
+		address, err := os.ReadFile(filepath.Join(bundle, addressFile))
+		if err != nil {
+			return nil
+		}
+		return removeSocket(string(address))
 	}
 	if err := cleanUp(ctx, bundle, id, r); err != nil {
 		return err
@@ -163,16 +172,24 @@ func cleanUp(ctx context.Context, bundle, id string, r *record.Record) error {
 		log.G(ctx).WithError(err).Warn("delete container of a dead shim")
 	}
 	// One thing that cannot be done is no reason to leave the others.
-	return errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r), cgroup.Remove(ctx, r.Cgroup))
+	return errors.Join(unmount(r), setAside(r), leaveNetwork(r), removeFiles(r), removeSocket(r.Socket), cgroup.Remove(ctx, r.Cgroup))
 }
 
 // removeSocket removes the dead shim's socket. Another shim may have taken its
-// place meanwhile: what answers stays.
-func removeSocket(r *record.Record) error {
-	if r.Socket == "" || shim.CanConnect(r.Socket) {
+// place meanwhile, or be about to: what answers stays.
+func removeSocket(address string) error {
+	if address == "" {
 		return nil
 	}
-	if err := shim.RemoveSocket(r.Socket); err != nil && !errors.Is(err, os.ErrNotExist) {
+	unlock, err := lockDir(filepath.Dir(strings.TrimPrefix(address, "unix://")))
+	if err != nil {
+		return fmt.Errorf("remove the dead shim's socket: %w", err)
+	}
+	defer unlock()
+	if shim.CanConnect(address) {
+		return nil
+	}
+	if err := shim.RemoveSocket(address); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("remove the dead shim's socket: %w", err)
 	}
 	return nil

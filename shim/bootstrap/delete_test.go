@@ -5,6 +5,7 @@ package bootstrap
 
 import (
 	"bufio"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -251,7 +252,21 @@ func TestDeleteOfABundleThatTheShimNeverTouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Chdir(bundle)
+	// It was killed when it had hardly begun, and its socket is what the start action has made.
+	socket := filepath.Join(t.TempDir(), "s")
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.SetUnlinkOnClose(false)
+	l.Close()
+	if err := os.WriteFile("address", []byte("unix://"+socket), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	if status, err := (actions{name: "x"}).Stop(t.Context(), "box"); err != nil || status.ExitStatus != 137 {
 		t.Errorf("Stop = %+v, %v", status, err)
+	}
+	if _, err := os.Lstat(socket); !os.IsNotExist(err) {
+		t.Errorf("the socket is there: %v", err)
 	}
 }
