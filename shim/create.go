@@ -138,15 +138,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 		}
 	}
 	fresh, err := sb.provideVolumes(c)
+	var coming *fetching // beside what follows
 	if err == nil && sb.fetches(first, fresh) {
 		restores()
 		sb.markRestore("prepare")
 		if first {
-			err = sb.fetchOrigin(ctx, c, fresh)
-		} else {
-			err = sb.fillVolumes(ctx, fresh)
-		}
-		if err == nil {
+			coming, err = sb.fetchOrigin(ctx, c, fresh, &undo)
+		} else if err = sb.fillVolumes(ctx, fresh); err == nil {
 			sb.markRestore("fetch")
 		}
 	}
@@ -203,10 +201,13 @@ func (s *Service) Create(ctx context.Context, r *taskapi.CreateTaskRequest) (_ *
 			return nil, err
 		}
 	}
-	sb.add(c)
 	if isRestore {
 		sb.markRestore("create")
 	}
+	if err := sb.awaitFetch(coming); err != nil {
+		return nil, err
+	}
+	sb.add(c)
 	if first {
 		go s.watchCreated(sb, sb.newLife(pid))
 	}

@@ -17,8 +17,6 @@ import (
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/artifacts/local"
-	"github.com/ateom/ateom/shim/config"
-	"github.com/ateom/ateom/shim/gofer"
 	"github.com/ateom/ateom/shim/sandboxid"
 )
 
@@ -124,67 +122,6 @@ func (s *sandbox) chooseOrigin(ctx context.Context, c *container, checkpoint str
 	}
 	o.manifest = &artifacts.Manifest{ID: id}
 	return nil
-}
-
-// fetches says whether a container with those new volumes needs something from a store.
-func (s *sandbox) fetches(first bool, fresh []job.Volume) bool {
-	return s.origin != nil && !s.origin.local && (first || len(fresh) > 0)
-}
-
-// fetchOrigin brings the snapshot's local side and fills the root container's
-// volumes, which are empty directories by now. A snapshot that could not be
-// used here is refused when its manifest has come, and nothing else.
-func (s *sandbox) fetchOrigin(ctx context.Context, c *container, volumes []job.Volume) error {
-	o := s.origin
-	o.volumes = o.manifest.ID
-	request := &job.Request{Dir: o.dir, ID: o.volumes, Volumes: volumes}
-	if c.decl.golden != "" {
-		request = &job.Request{Dir: o.dir, ID: c.decl.golden, Scope: artifacts.Full}
-	}
-	m, err := s.fetch(ctx, request, func(m *artifacts.Manifest) error { return s.checkOrigin(ctx, c, m) })
-	if err != nil {
-		return err
-	}
-	o.manifest = m
-	if c.decl.golden == "" {
-		return nil
-	}
-	return s.fetchVolumes(ctx, volumes)
-}
-
-// fetchVolumes fills volumes alone, from the snapshot that has them.
-func (s *sandbox) fetchVolumes(ctx context.Context, volumes []job.Volume) error {
-	whatever := func(*artifacts.Manifest) error { return nil }
-	_, err := s.fetch(ctx, &job.Request{ID: s.origin.volumes, Volumes: volumes, Scope: artifacts.Data}, whatever)
-	return err
-}
-
-// fillVolumes fills volumes that came with another container than the root one.
-func (s *sandbox) fillVolumes(ctx context.Context, volumes []job.Volume) error {
-	if s.ledger != nil {
-		return s.fillPodVolumes(ctx, volumes)
-	}
-	return s.fetchVolumes(ctx, volumes)
-}
-
-// fetch runs a Fetch from the origin's store, unless check refuses the manifest,
-// which it returns.
-func (s *sandbox) fetch(ctx context.Context, r *job.Request, check func(*artifacts.Manifest) error) (*artifacts.Manifest, error) {
-	r.Cache = s.cache(ctx)
-	r.Store, r.Lazy = s.origin.store, s.checkpointIO(ctx) == config.Gofer
-	binary, err := s.cfg.GoferPath()
-	if err != nil {
-		return nil, err
-	}
-	defer s.setProgress(nil)
-	done, err := gofer.Fetch(ctx, binary, s.starter, r, check, s.noteProgress)
-	if err != nil {
-		return nil, fmt.Errorf("fetch snapshot %s: %w", r.ID, s.adviseOnFull(err))
-	}
-	for _, w := range done.Warnings {
-		log.G(ctx).WithField("snapshot", r.ID).Warn(w)
-	}
-	return done.Manifest, nil
 }
 
 // checkOrigin refuses a snapshot that the root container cannot start from, with

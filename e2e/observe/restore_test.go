@@ -41,7 +41,7 @@ func TestTheNodeTellsOfTasksFromSnapshots(t *testing.T) {
 		}
 		line := verbOf(t, n, task.ID)
 		t.Log(line)
-		for _, phase := range []string{"prepare", "fetch", "create", "between", second, "ready"} {
+		for _, phase := range []string{"prepare", "manifest", "create", "fetch", "between", second, "ready"} {
 			if !strings.Contains(line, " "+phase+"=") {
 				t.Errorf("the line of the task from %s has no %s: %s", id, phase, line)
 			}

@@ -21,7 +21,6 @@ import (
 
 	"github.com/containerd/errdefs"
 
-	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
 	"github.com/ateom/ateom/runsc"
 )
@@ -178,39 +177,6 @@ func Run(ctx context.Context, binary string, starter runsc.Starter, r *job.Reque
 		return nil, err
 	}
 	return g.Await(job.Done, progress)
-}
-
-// Fetch runs a Fetch that brings a snapshot only if check, which is asked about its
-// manifest before, returns nil.
-func Fetch(ctx context.Context, binary string, starter runsc.Starter, r *job.Request, check func(*artifacts.Manifest) error, progress func(*job.Event)) (*job.Event, error) {
-	g, err := Start(ctx, binary, starter)
-	if err != nil {
-		return nil, err
-	}
-	defer g.Close()
-	asking := *r
-	asking.Verb, asking.Ask = job.Fetch, true
-	if err := g.Send(&asking); err != nil {
-		return nil, err
-	}
-	shown, err := g.Await(job.Ready, progress)
-	if err != nil {
-		return nil, err
-	}
-	if shown.Manifest == nil {
-		return nil, fmt.Errorf("the gofer has shown no manifest: %w", errdefs.ErrInternal)
-	}
-	if err := check(shown.Manifest); err != nil {
-		return nil, err
-	}
-	if err := g.Send(&job.Request{Verb: job.Bring}); err != nil {
-		return nil, err
-	}
-	done, err := g.Await(job.Done, progress)
-	if err == nil && done.Manifest == nil {
-		err = fmt.Errorf("the gofer has brought no manifest: %w", errdefs.ErrInternal)
-	}
-	return done, err
 }
 
 // An Error is a job that failed. Its class is the errdefs error of its code.

@@ -316,26 +316,32 @@ func TestRun(t *testing.T) {
 	}
 }
 
-func TestFetchBringsWhatIsFoundGood(t *testing.T) {
+func TestAFetchShowsTheManifestBeforeItBringsTheRest(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv(behaviour, "asks")
-	bad := errors.New("of another make")
-	for _, verdict := range []error{nil, bad} {
-		var asked artifacts.ID
-		e, err := Fetch(t.Context(), self, osStarter{}, &job.Request{}, func(m *artifacts.Manifest) error {
-			asked = m.ID
-			return verdict
-		}, nil)
-		if asked != "shown" || !errors.Is(err, verdict) || verdict == nil && (err != nil || e.Manifest.ID != "brought") {
-			t.Errorf("asked about %q and told %v: Fetch = %+v, %v", asked, verdict, e, err)
+	for _, wanted := range []bool{true, false} {
+		f, err := Ask(t.Context(), self, osStarter{}, &job.Request{}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id := f.Manifest().ID; id != "shown" {
+			t.Errorf("snapshot %q is shown", id)
+		}
+		if wanted {
+			if e, err := f.Bring(); err != nil || e.Manifest.ID != "brought" {
+				t.Errorf("Bring = %+v, %v", e, err)
+			}
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 	t.Setenv(behaviour, "not_found")
-	if _, err := Fetch(t.Context(), self, osStarter{}, &job.Request{}, nil, nil); !errdefs.IsNotFound(err) {
-		t.Errorf("Fetch = %v, want not found", err)
+	if _, err := Ask(t.Context(), self, osStarter{}, &job.Request{}, nil); !errdefs.IsNotFound(err) {
+		t.Errorf("Ask = %v, want not found", err)
 	}
 }
 
@@ -347,10 +353,7 @@ func TestGofersOfAnotherVersionAreRefused(t *testing.T) {
 	}
 	for b, version := range map[string]int{"older": 0, "newer": job.Version + 1} {
 		t.Setenv(behaviour, b)
-		_, fetchErr := Fetch(t.Context(), self, osStarter{}, &job.Request{}, func(*artifacts.Manifest) error {
-			t.Errorf("a manifest of a gofer of version %d was looked at", version)
-			return nil
-		}, nil)
+		_, fetchErr := Ask(t.Context(), self, osStarter{}, &job.Request{}, nil)
 		_, runErr := Run(t.Context(), self, osStarter{}, &job.Request{Verb: job.Verify}, nil)
 		for _, err := range []error{fetchErr, runErr} {
 			if want := fmt.Sprintf("gofer %s answers in version %d of the wire, this shim knows %d; install", self, version, job.Version); !errdefs.IsFailedPrecondition(err) ||

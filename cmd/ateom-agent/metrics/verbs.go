@@ -30,7 +30,7 @@ const other = "other"
 var (
 	verbs  = set("Pause", "Resume", "Commit", "Restore")
 	phases = set("wait", "freeze", "save", "publish", "free", "network", "create", "restore", "start", "ready", "thaw",
-		"between", "fetch", "prepare", "describe", "capture", "upload", "pre-save", "post-save", "post-restore", "failed")
+		"between", "fetch", "manifest", "prepare", "describe", "capture", "upload", "pre-save", "post-save", "post-restore", "failed")
 	causes = set("killed", "canceled", "unknown", "invalid_argument", "deadline_exceeded", "not_found", "already_exists",
 		"permission_denied", "resource_exhausted", "failed_precondition", "aborted", "out_of_range", "unimplemented",
 		"internal", "unavailable", "data_loss", "unauthenticated")
