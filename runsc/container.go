@@ -93,16 +93,26 @@ func (o RestoreOpts) args() []string {
 	return args
 }
 
-// Checkpoint saves the sandbox of container id into imagePath and leaves it as
+// CheckpointOpts are the options of Checkpoint.
+type CheckpointOpts struct {
+	// ImagePath is the checkpoint directory.
+	ImagePath string
+	// Direct writes pages around the page cache, which not every file system can.
+	// The sandbox writes them itself, so that else they are charged to it twice.
+	Direct bool
+}
+
+// Checkpoint saves the sandbox of container id and leaves it as
 // it was, running or frozen. Pages are not compressed.
 //
 // Callers must look at the files before they trust them: runsc does not fsync
 // and has been seen to succeed on a full disk.
-func (r *Runsc) Checkpoint(ctx context.Context, id, imagePath string) error {
-	_, err := r.run(ctx, command{
-		args:  []string{"checkpoint", "--leave-running", "--compression=none", "--image-path", imagePath, id},
-		limit: longLimit,
-	})
+func (r *Runsc) Checkpoint(ctx context.Context, id string, opts CheckpointOpts) error {
+	args := []string{"checkpoint", "--leave-running", "--compression=none", "--image-path", opts.ImagePath}
+	if opts.Direct {
+		args = append(args, "--direct")
+	}
+	_, err := r.run(ctx, command{args: append(args, id), limit: longLimit})
 	return err
 }
 

@@ -35,8 +35,12 @@ echo '{"exitStatus":3,"status":"running"}'`
 		{"restore in the background, direct", func(ctx context.Context, r *Runsc) error {
 			return r.Restore(ctx, "c", IO{}, RestoreOpts{ImagePath: "/i", Background: true, Direct: true})
 		}, "restore --detach --image-path /i --background --direct c"},
-		{"checkpoint", func(ctx context.Context, r *Runsc) error { return r.Checkpoint(ctx, "c", "/i") },
-			"checkpoint --leave-running --compression=none --image-path /i c"},
+		{"checkpoint", func(ctx context.Context, r *Runsc) error {
+			return r.Checkpoint(ctx, "c", CheckpointOpts{ImagePath: "/i"})
+		}, "checkpoint --leave-running --compression=none --image-path /i c"},
+		{"checkpoint, direct", func(ctx context.Context, r *Runsc) error {
+			return r.Checkpoint(ctx, "c", CheckpointOpts{ImagePath: "/i", Direct: true})
+		}, "checkpoint --leave-running --compression=none --image-path /i --direct c"},
 		{"pause", func(ctx context.Context, r *Runsc) error { return r.Pause(ctx, "c") }, "pause c"},
 		{"resume", func(ctx context.Context, r *Runsc) error { return r.Resume(ctx, "c") }, "resume c"},
 		{"kill", func(ctx context.Context, r *Runsc) error { return r.Kill(ctx, "c", 15, false) }, "kill c 15"},

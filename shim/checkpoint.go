@@ -13,6 +13,7 @@ import (
 
 	"github.com/containerd/errdefs"
 	"github.com/containerd/log"
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
@@ -75,17 +76,19 @@ func (s *sandbox) saveThrough(ctx context.Context, seat *seat) error {
 	err = s.control.Checkpoint(ctx, sidecar.Socket)
 	sidecar.Close()
 	if errors.Is(err, runsc.ErrUnsupported) {
-		return s.runsc.With(sidecarEnv+"="+seat.sidecars).Checkpoint(ctx, s.id, seat.dir)
+		return s.runsc.With(sidecarEnv+"="+seat.sidecars).Checkpoint(ctx, s.id, runsc.CheckpointOpts{ImagePath: seat.dir})
 	}
 	return err
 }
 
 // saveFiles lets runsc write plain files and the gofer seal them.
 func (s *sandbox) saveFiles(ctx context.Context, dir string) ([]artifacts.Part, error) {
-	if err := os.MkdirAll(local.ImageDir(dir), 0o700); err != nil {
+	into := runsc.CheckpointOpts{ImagePath: local.ImageDir(dir)}
+	if err := os.MkdirAll(into.ImagePath, 0o700); err != nil {
 		return nil, fmt.Errorf("save sandbox %s: %w", s.id, err)
 	}
-	if err := s.runsc.Checkpoint(ctx, s.id, local.ImageDir(dir)); err != nil {
+	into.Direct = takesDirect(into.ImagePath)
+	if err := s.runsc.Checkpoint(ctx, s.id, into); err != nil {
 		return nil, fmt.Errorf("save sandbox %s: %w", s.id, err)
 	}
 	done, err := s.job(ctx, &job.Request{Verb: job.Seal, Dir: dir})
@@ -93,6 +96,20 @@ func (s *sandbox) saveFiles(ctx context.Context, dir string) ([]artifacts.Part, 
 		return nil, fmt.Errorf("seal the image of sandbox %s: %w", s.id, err)
 	}
 	return done.Parts, nil
+}
+
+// takesDirect says whether files in dir can be written around the page cache.
+func takesDirect(dir string) bool {
+	path := filepath.Join(dir, "direct")
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_RDWR|unix.O_DIRECT, 0o600)
+	if f != nil {
+		f.Close()
+	}
+	// A file system that refuses has made the file all the same.
+	if rerr := os.Remove(path); err == nil {
+		err = rerr
+	}
+	return err == nil
 }
 
 // readParts takes what the gofer noted of each part when it was whole and

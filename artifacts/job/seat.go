@@ -74,7 +74,8 @@ type Seat struct {
 	Cache Cache `json:"cache,omitzero"`
 	// Cgroups are the directories of the cgroups that the gofer moves itself
 	// into before it moves a byte, one a hierarchy: without them the page cache
-	// of a save would be charged to the sandbox.
+	// of a save would be charged to the sandbox. The memory that a restore fills
+	// is charged to the sandbox all the same.
 	Cgroups []string `json:"cgroups,omitempty"`
 	// Status is a file that always holds the latest SeatStatus as JSON; it is
 	// replaced by rename and outlives the gofer. Empty: none is written.

@@ -7,7 +7,29 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+
+	"github.com/ateom/ateom/artifacts/job"
 )
+
+// leaveCgroups moves this process into the seat's cgroups. What has the memory of a
+// restored sandbox charged to the sandbox stays behind.
+func leaveCgroups(cfg *job.Seat, st *status) (c *charger) {
+	if len(cfg.Cgroups) == 0 {
+		return nil
+	}
+	if cfg.Mode == job.Restore {
+		var err error
+		if c, err = startCharger(); err != nil {
+			st.warn("memory is not charged to the sandbox: %v", err)
+		}
+	}
+	for _, dir := range cfg.Cgroups {
+		if err := enterCgroup(dir); err != nil {
+			st.warn("%v; the gofer's memory is charged to the sandbox", err)
+		}
+	}
+	return c
+}
 
 // enterCgroup moves this process into the cgroup whose directory is dir.
 func enterCgroup(dir string) error {

@@ -19,6 +19,9 @@ import (
 // runsc cuts short under us is an error, not a SIGBUS.
 type clientFile struct {
 	f *os.File
+	// charger is asked for what is written, as the file of that number; nil for none.
+	charger *charger
+	number  int
 }
 
 // newClientFile takes its own reference on fd.
@@ -44,6 +47,11 @@ func (c *clientFile) readFull(p []byte, off uint64) error {
 
 // write puts p at offset off.
 func (c *clientFile) write(p []byte, off uint64) error {
+	if c.charger != nil {
+		if err := c.charger.claim(c.number, off, uint64(len(p))); err != nil {
+			return fmt.Errorf("make sandbox memory at %d: %w", off, err)
+		}
+	}
 	if _, err := c.f.WriteAt(p, int64(off)); err != nil {
 		return fmt.Errorf("write sandbox memory at %d: %w", off, err)
 	}
@@ -52,6 +60,8 @@ func (c *clientFile) write(p []byte, off uint64) error {
 
 // clientFiles owns the client files registered for one file of the checkpoint.
 type clientFiles struct {
+	charger *charger
+
 	mu    sync.Mutex
 	files []*clientFile
 }
@@ -71,6 +81,13 @@ func (s *clientFiles) register(fd int32) (*clientFile, error) {
 		return nil, err
 	}
 	s.files = append(s.files, c)
+	number, memory, err := s.charger.register(c.f)
+	if err != nil {
+		return nil, err
+	}
+	if memory {
+		c.charger, c.number = s.charger, number
+	}
 	return c, nil
 }
 

@@ -33,7 +33,7 @@ func listen(t *testing.T, mode job.Mode) (path string, f *files) {
 	t.Helper()
 	path = filepath.Join(privateDir(t), "c")
 	dir := privateDir(t)
-	f, err := openFiles(t.Context(), &job.Seat{Mode: mode, Dir: dir, Control: path, Pace: job.PaceReady}, nil, newStatus("", mode))
+	f, err := openFiles(t.Context(), &job.Seat{Mode: mode, Dir: dir, Control: path, Pace: job.PaceReady}, nil, nil, newStatus("", mode))
 	must(t, err)
 	t.Cleanup(f.Destroy)
 	return path, f

@@ -45,7 +45,7 @@ func takeSeat(t *testing.T, cfg job.Seat) *peer {
 	if cfg.Pace == "" {
 		cfg.Pace = job.PaceReady
 	}
-	impl, err := openFiles(context.Background(), &cfg, nil, newStatus("", cfg.Mode))
+	impl, err := openFiles(context.Background(), &cfg, nil, nil, newStatus("", cfg.Mode))
 	must(t, err)
 	p := &peer{t: t, sock: theirs, ended: make(chan error, 1)}
 	go func() { p.ended <- serveFiles(context.Background(), ours, impl) }()

@@ -65,9 +65,9 @@ type restoreOp struct {
 
 var _ stateio.AsyncReader = (*reader)(nil)
 
-// newReader starts a reader of part from src, which it owns. Hints go with the
-// pages, and with no other part.
-func newReader(ctx context.Context, part string, src source, p *pacer, h *hints, st *status) *reader {
+// newReader starts a reader of part from src, which it owns. Hints and a charger go with
+// the pages, and with no other part.
+func newReader(ctx context.Context, part string, src source, p *pacer, h *hints, c *charger, st *status) *reader {
 	ctx, cancel := context.WithCancel(ctx)
 	r := &reader{
 		part:     part,
@@ -76,6 +76,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 		pacer:    p,
 		status:   st,
 		hints:    h,
+		clients:  clientFiles{charger: c},
 		maxBytes: restoreBytes,
 		waited:   make(chan *restoreOp, src.depth()),
 		ahead:    make(chan *restoreOp, src.depth()),

@@ -27,6 +27,9 @@ import (
 // descriptors that argv names, until runsc closes its side. Where open is nil
 // and pages have to come from a store, the gofer that the seat names takes over.
 func Main(ctx context.Context, argv []string, open Opener) error {
+	if isCharger(argv) {
+		return serveClaims(chargeFD)
+	}
 	a, err := parseArgs(argv)
 	if err != nil {
 		return err
@@ -66,11 +69,12 @@ func serve(ctx context.Context, a args, cfg *job.Seat, open Opener, st *status) 
 	if cfg.Mode != a.allow {
 		return fmt.Errorf("take the seat: runsc wants to %s, the shim said %s: %w", a.allow, cfg.Mode, errdefs.ErrFailedPrecondition)
 	}
-	for _, dir := range cfg.Cgroups {
-		if err := enterCgroup(dir); err != nil {
-			st.warn("%v; the gofer's memory is charged to the sandbox", err)
+	c := leaveCgroups(cfg, st)
+	defer func() {
+		if err := c.close(); err != nil {
+			st.warn("memory is not charged to the sandbox: %v", err)
 		}
-	}
+	}()
 	if err := unix.SetNonblock(a.sock, false); err != nil {
 		return fmt.Errorf("take the seat: socket: %w", err)
 	}
@@ -78,7 +82,7 @@ func serve(ctx context.Context, a args, cfg *job.Seat, open Opener, st *status) 
 	if err != nil {
 		return fmt.Errorf("take the seat: socket: %w", err)
 	}
-	impl, err := openFiles(ctx, cfg, open, st)
+	impl, err := openFiles(ctx, cfg, open, c, st)
 	if err != nil {
 		sock.Close()
 		return err
@@ -122,6 +126,7 @@ type files struct {
 	// control is nil if the shim wants none.
 	control *control
 	hints   *hints
+	charger *charger
 	ctx     context.Context
 	cancel  context.CancelFunc
 
@@ -130,9 +135,9 @@ type files struct {
 }
 
 // openFiles prepares the directory of the seat.
-func openFiles(ctx context.Context, seat *job.Seat, open Opener, st *status) (*files, error) {
+func openFiles(ctx context.Context, seat *job.Seat, open Opener, c *charger, st *status) (*files, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	f := &files{seat: seat, status: st, ctx: ctx, cancel: cancel, opened: make(map[string]bool)}
+	f := &files{seat: seat, status: st, charger: c, ctx: ctx, cancel: cancel, opened: make(map[string]bool)}
 	var err error
 	if seat.Mode == job.Save {
 		f.draft, err = openDraft(seat.Dir, seat.Scratch)
@@ -212,9 +217,9 @@ func (f *files) OpenRead(name string) (stateio.AsyncReader, error) {
 		return nil, f.refused(err)
 	}
 	if part == artifacts.PartPages {
-		return newReader(f.ctx, part, src, f.pacer, f.hints, f.status), nil
+		return newReader(f.ctx, part, src, f.pacer, f.hints, f.charger, f.status), nil
 	}
-	return newReader(f.ctx, part, src, f.pacer, nil, f.status), nil
+	return newReader(f.ctx, part, src, f.pacer, nil, nil, f.status), nil
 }
 
 // admit returns the part of file name, which may be opened once and only in

@@ -75,6 +75,45 @@ func LimitCgroup(cgroup string, bytes int64) error {
 	return os.WriteFile(path, strconv.AppendInt(nil, bytes, 10), 0o644)
 }
 
+// A Pressure is what has become of a cgroup that needed more than its limit.
+type Pressure struct {
+	// Hits is how often the limit was reached, Kills how many processes it has cost.
+	Hits, Kills int64
+}
+
+// PressureOf returns that of a cgroup which MakeCgroup has returned.
+func PressureOf(cgroup string) (p Pressure, err error) {
+	dir := filepath.Join(cgroupRoot, cgroup)
+	if _, err := os.Stat(filepath.Join(cgroupRoot, "memory")); err != nil {
+		events := filepath.Join(dir, "memory.events")
+		if p.Hits, err = readField(events, "max"); err != nil {
+			return p, err
+		}
+		p.Kills, err = readField(events, "oom_kill")
+		return p, err
+	}
+	dir = filepath.Join(cgroupRoot, "memory", cgroup)
+	if p.Hits, err = readNumber(filepath.Join(dir, "memory.failcnt")); err != nil {
+		return p, err
+	}
+	p.Kills, err = readField(filepath.Join(dir, "memory.oom_control"), "oom_kill")
+	return p, err
+}
+
+// readField reads the number behind a word at the beginning of a line.
+func readField(path, word string) (int64, error) {
+	b, err := os.ReadFile(path)
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) == 2 && f[0] == word {
+			return strconv.ParseInt(f[1], 10, 64)
+		}
+	}
+	return 0, fmt.Errorf("read %s: no %q", path, word)
+}
+
 // memoryFile reads a number from the task's memory cgroup, of version 1 or 2.
 func (task *Task) memoryFile(t testing.TB, v1, v2 string) int64 {
 	t.Helper()
