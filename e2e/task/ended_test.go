@@ -44,8 +44,9 @@ func TestEveryContainerEndsWithItsSandbox(t *testing.T) {
 				t.Fatal(err)
 			}
 			annotations := map[string]string{"io.containerd.ateom.v1.group": harness.NewID(t)}
+			// One for each container, from before there is one: they listen from a moment after.
+			records := []*harness.Recorder{harness.Record(t, n), harness.Record(t, n), harness.Record(t, n)}
 			var tasks []*harness.Task
-			var records []*harness.Recorder
 			add := func(start bool) {
 				path := filepath.Join("/", parent, "pod")
 				if len(tasks) > 0 {
@@ -60,7 +61,7 @@ func TestEveryContainerEndsWithItsSandbox(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				tasks, records = append(tasks, task), append(records, harness.Record(t, n))
+				tasks = append(tasks, task)
 			}
 			add(tt.startRoot)
 			if tt.startOther {
