@@ -8,21 +8,18 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/containerd/containerd/v2/client"
-	"github.com/containerd/errdefs"
 
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/harness"
 )
 
-// A victim is a service that is paused, committed, resumed and deleted while
+// A victim is a service that is paused, committed, resumed, deleted and started anew while
 // somebody kills what that needs.
 type victim struct {
 	*harness.Service
@@ -30,59 +27,135 @@ type victim struct {
 	spec   harness.Container
 	random *rand.Rand
 	tally  *tally
-	// safe are the snapshots of the service that were answered for, by store;
-	// what a pause saved counts until the resume after it.
-	safe map[string]acknowledged
+	// said is what the service that runs, or sleeps, has said last.
+	said said
+	// restored says that the sandbox has come back from a snapshot.
+	restored bool
+	// safe are the snapshots that were answered for; what a pause saved counts until the
+	// resume after it.
+	safe map[kind]acknowledged
 	// refusal is what the last verb that failed has said.
 	refusal string
+	// spans are how long each verb takes when nobody is killed, by its name.
+	spans map[string]time.Duration
+	// cutOff are the tasks whose shims were killed while they started.
+	cutOff map[string]bool
+	// read is how much of a task's log was looked at.
+	read map[string]int
+	// usual is how many of each thing the node may hold while the service runs.
+	usual map[string]int
+	// told are the ends of tasks that containerd has told of.
+	told *exits
+	// dead are the tasks that were removed.
+	dead []*harness.Task
+	// command is what ctr-ateom is told to start the next service.
+	command []string
 }
 
-// An acknowledged snapshot holds at least the service that said state before.
-type acknowledged struct {
-	id    string
+// A said is what a service said: its memory, and what it has counted in its DurableDir.
+type said struct {
 	state lab.State
+	count int
 }
+
+// An acknowledged snapshot holds the service that said it.
+type acknowledged struct {
+	id   string
+	said said
+}
+
+// A kind of snapshots is where they are and what is in them.
+type kind string
+
+const (
+	onDisk    kind = "paused"
+	inStore   kind = "committed"
+	ofVolumes kind = "committed, volumes alone"
+	nothing   kind = "none"
+)
 
 // Stores of snapshots.
 const (
-	onDisk   = "local"
-	inBucket = "dir"
+	local  = "local"
+	bucket = "dir"
 )
+
+func (k kind) store() string {
+	if k == onDisk {
+		return local
+	}
+	return bucket
+}
 
 func newVictim(t *testing.T, random *rand.Rand, counts *tally) *victim {
 	t.Helper()
 	n := harness.NewNode(t, harness.Config{})
-	v := &victim{node: n, random: random, tally: counts, safe: map[string]acknowledged{}}
-	v.spec = harness.ServiceContainer(harness.NewNetwork(t), 8, map[string]string{
+	v := &victim{
+		node: n, random: random, tally: counts, safe: map[kind]acknowledged{}, spans: map[string]time.Duration{}, usual: map[string]int{},
+		told: newExits(), read: map[string]int{}, cutOff: map[string]bool{},
+	}
+	v.told.listen(t, n)
+	v.spec = harness.ServiceContainer(harness.NewNetwork(t), 4, map[string]string{
 		"ateom.dev/durable-dirs": `[{"name":"home","mountPath":"/home/agent"}]`,
 	}, "/home/agent")
 	v.Service = n.RunService(t, v.spec)
-	if !v.commit(t) {
-		t.Fatalf("the first commit has failed: %s", v.refusal)
-	}
+	v.said = said{state: v.Last()}
+	v.wantAlive(t)
 	return v
 }
 
-// round lets a verb begin, kills something, and sees what has become of the
-// service.
+// rehearse does every verb once without a kill, and notes how long each takes and what the
+// node holds after it.
+func (v *victim) rehearse(t *testing.T) {
+	t.Helper()
+	for _, what := range verbs {
+		v.prepare(t, what)
+		began := time.Now()
+		if !what.do(v, t) {
+			t.Fatalf("%s fails, and nothing was killed: %s", what.name, v.refusal)
+		}
+		v.spans[what.name] = time.Since(began)
+		v.lookAfter(t, deal{verb: what}, true, []client.ProcessStatus{what.after})
+		v.learn(t)
+	}
+}
+
+// tries is how often a round is played until what it aims at is hit.
+const tries = 3
+
+// round plays a deal, and again where the verb was over before the blow: earlier then. What comes
+// and goes within a verb is waited for from the moment on.
 func (v *victim) round(t *testing.T, d deal) {
 	t.Helper()
-	if d.verb.before == client.Paused && !v.pause(t) {
-		t.Fatalf("pause before the round: %s", v.refusal)
-	}
-	// What comes and goes within a verb is waited for from the moment on.
-	span := d.verb.span * 3 / 2
+	span := v.spans[d.verb.name] * 5 / 4
 	if d.target.brief {
-		span = d.verb.span / 2
+		span = v.spans[d.verb.name] / 2
 	}
-	moment := time.Duration(v.random.Int64N(int64(span)))
-	t.Logf("%s, %s is killed after %s", d.verb.name, d.target.name, moment)
+	moment := time.Duration(v.random.Float64() * float64(span))
+	for range tries {
+		if v.play(t, d, moment) || t.Failed() {
+			return
+		}
+		moment /= 4
+	}
+}
+
+// play lets a verb begin, kills something, and sees what has become of the service. It says
+// whether there was anything to kill.
+func (v *victim) play(t *testing.T, d deal, moment time.Duration) (killed bool) {
+	t.Helper()
+	if d.target.name == files.name && len(v.find(t, files)) == 0 && !(v.pause(t) && v.resume(t)) {
+		t.Fatalf("pause and resume a sandbox that has lost who serves its files: %s", v.refusal)
+	}
+	v.prepare(t, d.verb)
+	t.Logf("%s is killed after %s (%s)", d, moment, v.ID)
 
 	var old []int
 	if d.target.brief {
 		old = v.find(t, d.target)
 	}
 	var ok bool
+	v.refusal = ""
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -92,18 +165,32 @@ func (v *victim) round(t *testing.T, d deal) {
 	case <-time.After(moment):
 	case <-ended:
 	}
-	killed := v.strike(t, d.target, old, ended)
+	task := v.ID
+	killed = v.strike(t, d.target, old, ended)
 	select {
 	case <-ended:
 	case <-time.After(2 * harness.Limit):
-		t.Fatalf("%s does not end, %s was killed", d.verb.name, d.target.name)
+		t.Fatalf("%s does not end", d)
 	}
+	if d.verb.after == client.Stopped && (d.target.name == shim.name || d.target.name == containerd.name) {
+		v.told.excuse(task)
+	}
+	v.cutOff[task] = d.target.name == shim.name && d.verb.from != ""
 	v.tally.count(d, killed, ok)
 	if !ok && !killed {
 		t.Errorf("%s has failed, and nothing was killed: %s", d.verb.name, v.refusal)
 	}
+	if !ok && v.refusal == "" {
+		t.Errorf("%s has failed and does not say why", d.verb.name)
+	}
 	v.wantWholeSnapshots(t)
-	v.lookAfter(t, d, d.allowed(ok, killed))
+	restored := v.restored
+	if ok && d.verb.after == client.Running && d.verb.before != client.Running {
+		restored = d.verb.from != ofVolumes && d.verb.from != nothing
+	}
+	v.lookAfter(t, d, ok, d.allowed(ok, killed, restored))
+	v.wantNothingMore(t)
+	return killed
 }
 
 // strike kills all processes of a kind but the old ones, as soon as there is one
@@ -113,7 +200,9 @@ func (v *victim) strike(t *testing.T, what target, old []int, ended <-chan struc
 	if what.matches == nil {
 		if err := errors.Join(v.node.Stop(syscall.SIGKILL), v.node.Boot()); err != nil {
 			t.Error(err)
+			return true
 		}
+		v.told.listen(t, v.node)
 		return true
 	}
 	for last := false; !killed && !last; {
@@ -144,6 +233,38 @@ func (v *victim) find(t *testing.T, what target) []int {
 	return slices.DeleteFunc(harness.Find(t, what.matches), func(pid int) bool { return !v.node.Owns(pid) })
 }
 
+// prepare brings the service, which runs, to where a verb begins.
+func (v *victim) prepare(t *testing.T, what verb) {
+	t.Helper()
+	if (what.before == client.Paused || what.from == onDisk) && !v.pause(t) {
+		t.Fatalf("pause before the round: %s", v.refusal)
+	}
+	if what.from == "" {
+		return
+	}
+	if what.from == onDisk {
+		// Who is deleted takes what it slept in along; who loses its shim does not.
+		v.KillShim(t)
+		v.settled(t, []client.ProcessStatus{client.Stopped})
+		v.awaitSetAside(t)
+	}
+	v.discard(t)
+	if what.from == nothing {
+		v.Service = v.node.Serve(v.node.Create(t, v.spec), v.spec.Network)
+		return
+	}
+	origin := v.safe[what.from]
+	name, command := v.node.WakeCommand(t, v.spec, origin.id, what.from.store(), true)
+	v.Service, v.command = v.node.Serve(v.node.Named(t, name), v.spec.Network), command
+}
+
+// discard removes the service's task.
+func (v *victim) discard(t *testing.T) {
+	t.Helper()
+	v.Remove(t)
+	v.dead = append(v.dead, v.Task)
+}
+
 // An answer is what ctr-ateom says of a verb.
 type answer struct {
 	Snapshot struct{ ID string }
@@ -152,32 +273,45 @@ type answer struct {
 // ask runs a verb; false if it failed, however.
 func (v *victim) ask(t *testing.T, args ...string) (answer, bool) {
 	var a answer
-	r := v.node.Do(t, harness.Command{Program: "ctr-ateom", Args: append(append([]string{"tasks"}, args...), "--json", v.ID)})
-	if r.Code != 0 {
-		v.refusal = r.Stdout + r.Stderr
-		return a, false
-	}
-	if err := json.Unmarshal([]byte(r.Stdout), &a); err != nil {
-		t.Errorf("ctr-ateom %q: %v in %q", args, err, r.Stdout)
+	if !v.run(t, "ctr-ateom", func(out string) error { return json.Unmarshal([]byte(out), &a) },
+		append(append([]string{"tasks"}, args...), "--json", v.ID)...) {
 		return a, false
 	}
 	return a, true
 }
 
+// run runs a command, and says whether it succeeded; read takes its output.
+func (v *victim) run(t *testing.T, program string, read func(string) error, args ...string) bool {
+	r := v.node.Do(t, harness.Command{Program: program, Args: args})
+	if r.Code != 0 {
+		v.refusal = r.Stdout + r.Stderr
+		return false
+	}
+	if err := read(r.Stdout); err != nil {
+		t.Errorf("%s %q: %v in %q", program, args, err, r.Stdout)
+		return false
+	}
+	return true
+}
+
+func ignore(string) error { return nil }
+
 func (v *victim) pause(t *testing.T) bool {
-	said := v.Last()
 	a, ok := v.ask(t, "pause")
 	if ok {
-		v.safe[onDisk] = acknowledged{a.Snapshot.ID, said}
+		v.safe[onDisk] = acknowledged{a.Snapshot.ID, v.said}
 	}
 	return ok
 }
 
-func (v *victim) commit(t *testing.T) bool {
-	said := v.Last()
-	a, ok := v.ask(t, "commit", "--scope", "Full")
+func (v *victim) commit(t *testing.T) bool { return v.commitAs(t, "Full", inStore) }
+
+func (v *victim) commitVolumes(t *testing.T) bool { return v.commitAs(t, "Data", ofVolumes) }
+
+func (v *victim) commitAs(t *testing.T, scope string, as kind) bool {
+	a, ok := v.ask(t, "commit", "--scope", scope)
 	if ok {
-		v.safe[inBucket] = acknowledged{a.Snapshot.ID, said}
+		v.safe[as] = acknowledged{a.Snapshot.ID, v.said}
 	}
 	return ok
 }
@@ -186,150 +320,40 @@ func (v *victim) resume(t *testing.T) bool {
 	_, ok := v.ask(t, "resume")
 	if ok {
 		delete(v.safe, onDisk) // the next pause replaces it
+		v.restored = true
 	}
 	return ok
 }
 
+// kill ends the program; what was paused is worth nothing after that.
+func (v *victim) kill(t *testing.T) bool {
+	delete(v.safe, onDisk)
+	return v.run(t, "ctr", ignore, "task", "kill", "--signal", "KILL", v.ID)
+}
+
 // delete ends the task; what was paused goes with it.
 func (v *victim) delete(t *testing.T) bool {
-	delete(v.safe, onDisk)
-	for _, args := range [][]string{{"kill", "--signal", "KILL"}, {"delete", "--force"}} {
-		r := v.node.Do(t, harness.Command{Program: "ctr", Args: append(append([]string{"task"}, args...), v.ID)})
-		if r.Code != 0 {
-			v.refusal = r.Stdout + r.Stderr
-			return false
+	return v.kill(t) && v.run(t, "ctr", ignore, "task", "delete", "--force", v.ID)
+}
+
+// exec has another process read what the service has written first.
+func (v *victim) exec(t *testing.T) bool {
+	return v.run(t, "ctr", func(out string) error {
+		if out != v.said.state.Nonce {
+			return fmt.Errorf("it is not %q", v.said.state.Nonce)
 		}
+		return nil
+	}, "task", "exec", "--exec-id", harness.NewID(t), v.ID, "cat", "/home/agent/nonce")
+}
+
+// startAnew creates and starts the task of the container that prepare has made.
+func (v *victim) startAnew(t *testing.T) bool {
+	if err := v.Begin(t, v.spec); err != nil {
+		v.refusal = err.Error()
+		return false
 	}
 	return true
 }
 
-// lookAfter waits until the task is in one of the states, and brings the service
-// back from the latest snapshot that was answered for if it is nowhere. Then it runs.
-func (v *victim) lookAfter(t *testing.T, d deal, allowed []client.ProcessStatus) {
-	t.Helper()
-	switch v.settled(t, allowed) {
-	case client.Running:
-		v.WantSame(t, v.Last())
-		return
-	case client.Paused:
-		if !v.resume(t) {
-			t.Fatalf("resume what is paused: %s", v.refusal)
-		}
-		delete(v.safe, onDisk)
-		v.WantSame(t, v.Last())
-		return
-	}
-	v.Remove(t)
-	store := onDisk
-	from, ok := v.safe[store]
-	if ok && d.verb.name == "resume" {
-		// A Resume that was not answered may have succeeded; then the DurableDirs do not
-		// belong to the snapshot any more.
-		_, err := os.Stat(filepath.Join(v.node.Config.StateDir, "lost", from.id))
-		ok = err == nil
-	}
-	if !ok {
-		store = inBucket
-		from = v.safe[store]
-	}
-	v.Service = v.node.Wake(t, v.spec, from.id, store, true)
-	v.WantSame(t, from.state)
-	// What is on the disk now is of the dead.
-	delete(v.safe, onDisk)
-	for _, id := range v.list(t, onDisk) {
-		v.node.Ateom(t, "snapshots", "rm", "--store", onDisk, id)
-	}
-}
-
-// list returns the ids of the snapshots in a store, the oldest first.
-func (v *victim) list(t *testing.T, store string) (ids []string) {
-	t.Helper()
-	var all []struct{ ID string }
-	if err := json.Unmarshal([]byte(v.node.Ateom(t, "snapshots", "ls", "--json", "--store", store)), &all); err != nil {
-		t.Fatal(err)
-	}
-	for _, s := range all {
-		ids = append(ids, s.ID)
-	}
-	slices.Sort(ids)
-	return ids
-}
-
-// settled waits until the task is in one of the states and, if it runs, answers;
-// Stopped stands for no task, too.
-func (v *victim) settled(t *testing.T, allowed []client.ProcessStatus) (state client.ProcessStatus) {
-	t.Helper()
-	harness.Eventually(t, func() (err error) {
-		if state, err = v.look(t); err != nil {
-			return err
-		}
-		if !slices.Contains(allowed, state) {
-			return fmt.Errorf("the task is %s, which is none of %v", state, allowed)
-		}
-		if state == client.Running {
-			return v.Answers(t.Context())
-		}
-		return nil
-	})
-	return state
-}
-
-// look returns the state of the task.
-func (v *victim) look(t *testing.T) (client.ProcessStatus, error) {
-	ctx := v.node.Context(t)
-	container, err := v.node.Client.LoadContainer(ctx, v.ID)
-	if err != nil {
-		return "", err
-	}
-	task, err := container.Task(ctx, nil)
-	if errdefs.IsNotFound(err) {
-		return client.Stopped, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	status, err := task.Status(ctx)
-	if errdefs.IsNotFound(err) {
-		return client.Stopped, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	v.Container, v.Task.Task = container, task
-	return status.Status, nil
-}
-
-// A bucket holds at most many snapshots before all but some of them go.
-const many, some = 8, 3
-
-// wantWholeSnapshots verifies each snapshot that can be seen, byte for byte, and
-// that those are there that were answered for.
-func (v *victim) wantWholeSnapshots(t *testing.T) {
-	t.Helper()
-	if list := v.list(t, inBucket); len(list) > many {
-		old := slices.DeleteFunc(list[:len(list)-some], func(id string) bool { return id == v.safe[inBucket].id })
-		v.node.Ateom(t, append([]string{"snapshots", "rm", "--store", inBucket}, old...)...)
-	}
-	for _, store := range []string{onDisk, inBucket} {
-		v.node.Ateom(t, "snapshots", "verify", "--deep", "--store", store)
-		list := v.list(t, store)
-		if want, ok := v.safe[store]; ok && !slices.Contains(list, want.id) {
-			t.Errorf("snapshot %s was answered for and is not in %s: %v", want.id, store, list)
-		}
-	}
-}
-
-// wantNothingLeft removes the service, and looks for what killed processes left.
-func (v *victim) wantNothingLeft(t *testing.T) {
-	t.Helper()
-	v.Remove(t)
-	// Whoever comes next sweeps.
-	next := v.node.Run(t, harness.Container{Args: []string{"true"}})
-	next.Remove(t)
-	for _, dir := range []string{"drafts", "origins/*", "volumes/*"} {
-		left, err := filepath.Glob(filepath.Join(v.node.Config.StateDir, dir, "*"))
-		if err != nil || len(left) > 0 {
-			t.Errorf("left behind: %q, %v", left, err)
-		}
-	}
-}
+// start starts the service from the snapshot that prepare has chosen.
+func (v *victim) start(t *testing.T) bool { return v.run(t, "ctr-ateom", ignore, v.command...) }
