@@ -52,13 +52,16 @@ func httpGet(ctx context.Context, a *HTTPGetAction, target Target) error {
 }
 
 // newTransport returns a transport for one request to a port of the target,
-// whatever host its URL names. It knows no proxy.
+// whatever host its URL names. It knows no proxy. The caller hangs up, by
+// CloseIdleConnections: a server that was told to close would keep the connection in
+// TIME_WAIT for a minute, on its port, and if it has closed the port by the next Resume,
+// gVisor drops what another attempt from the same port sends there, and waits for an
+// answer with the lock that every other attempt wants.
 func newTransport(target Target, port Port) *http.Transport {
 	return &http.Transport{
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return target.Dial(ctx, uint16(port)) },
 		// As with kubelet, a probe says that something answers, not who it is.
 		TLSClientConfig:        &tls.Config{InsecureSkipVerify: true},
-		DisableKeepAlives:      true,
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: maxBody,
 	}

@@ -217,6 +217,39 @@ func TestHTTPRequest(t *testing.T) {
 	}
 }
 
+// Who closes a connection first has its port in TIME_WAIT, which is nobody's place but
+// the probe's.
+func TestTheProbeHangsUpFirst(t *testing.T) {
+	for name, body := range map[string]string{"short": "ok", "none": "", "long": strings.Repeat("x", 2*maxBody)} {
+		t.Run(name, func(t *testing.T) {
+			asked := make(chan bool, 1)
+			ended := make(chan struct{})
+			server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				asked <- r.Close
+				io.WriteString(w, body)
+			}))
+			server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateClosed {
+					close(ended)
+				}
+			}
+			server.Start()
+			defer server.Close()
+			p := httpProbe("/")
+			target := &fakeTarget{dial: func(ctx context.Context, _ int) (net.Conn, error) {
+				return (&net.Dialer{}).DialContext(ctx, "tcp", server.Listener.Addr().String())
+			}}
+			if err := try(t.Context(), &p, target); err != nil {
+				t.Fatal(err)
+			}
+			if <-asked {
+				t.Error("the server was asked to close the connection")
+			}
+			<-ended // and it was closed all the same
+		})
+	}
+}
+
 func TestRedirectIsNotFollowed(t *testing.T) {
 	target := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "http://169.254.169.254/latest", http.StatusFound)
