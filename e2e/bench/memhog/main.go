@@ -19,7 +19,7 @@
 //	GET /gap         {"nanos"}: the longest time it stood still since last asked
 //	GET /doze?after=MS
 //	                 closes the port -door; it opens MS milliseconds after the
-//	                 next freeze
+//	                 next freeze, or with &awake=1 after the request
 //	GET /opened      {"nanos"}: when the door opened, by the wall clock
 //
 // and stores the wall clock into the file that -clock names (on a bind mount),

@@ -86,11 +86,16 @@ func (p *pulse) gap() time.Duration {
 	return g
 }
 
-// doze closes the door and has it opened again some time after the next freeze.
-func (p *pulse) doze(after time.Duration) error {
+// doze closes the door and has it opened again some time after the next freeze, or
+// after now.
+func (p *pulse) doze(after time.Duration, awake bool) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.after, p.opened = after, time.Time{}
+	if awake {
+		p.after = 0
+		time.AfterFunc(after, p.openDoor)
+	}
 	if p.open == nil {
 		return nil
 	}
@@ -150,7 +155,7 @@ func (p *pulse) serve() {
 	http.HandleFunc("GET /doze", func(w http.ResponseWriter, r *http.Request) {
 		ms, err := strconv.Atoi(r.FormValue("after"))
 		if err == nil {
-			err = p.doze(time.Duration(ms) * time.Millisecond)
+			err = p.doze(time.Duration(ms)*time.Millisecond, r.FormValue("awake") != "")
 		}
 		if err != nil {
 			http.Error(w, err.Error(), http.StatusBadRequest)

@@ -84,6 +84,17 @@ func (p *ateomPeer) start(ctx context.Context, binary, shim, config string) (err
 	if err := os.MkdirAll(p.dir, 0o700); err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, lab.UnmountBelow(p.dir))
+		}
+	}()
+	// Where containerd, the shim and runsc (upstream's root is its own) keep what a reboot may take.
+	for _, name := range []string{"run", "runsc", filepath.Join("c", "state")} {
+		if err := mountVolatile(filepath.Join(p.dir, name)); err != nil {
+			return err
+		}
+	}
 	configPath := filepath.Join(p.dir, "config.toml")
 	if err := os.WriteFile(configPath, []byte(config), 0o600); err != nil {
 		return err

@@ -86,6 +86,18 @@ func (g *Ground) plot(peer string, w Workload) (_ *plot, err error) {
 	return p, nil
 }
 
+// mountVolatile makes a directory of what lies in memory on a node: runsc's and the
+// shim's below /run, a tmpfs on every distribution. lab.UnmountBelow takes it off.
+func mountVolatile(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return err
+	}
+	if err := unix.Mount("tmpfs", dir, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=700"); err != nil {
+		return fmt.Errorf("mount a tmpfs on %s: %w", dir, err)
+	}
+	return nil
+}
+
 // Addr is where the workload answers.
 func (p *plot) Addr() string { return p.addr }
 

@@ -60,7 +60,7 @@ type runscPeer struct {
 func NewRunsc(g *Ground, s Script) (Peer, error) {
 	file := fileName(s.Name)
 	p := &runscPeer{Script: s, ground: g, root: filepath.Join(g.Dir, "root-"+file)}
-	if err := os.MkdirAll(p.root, 0o700); err != nil {
+	if err := mountVolatile(p.root); err != nil {
 		return nil, err
 	}
 	var err error
