@@ -188,30 +188,11 @@ func (c *Control) Stats(ctx context.Context, container string) (*Stats, error) {
 	return &out.Event.Data, nil
 }
 
-// portForwardArgs is boot.PortForwardOpts.
-type portForwardArgs struct {
-	urpc.FilePayload
-	ContainerID string
-	Port        uint16
-}
-
-// Dial connects to a TCP port on the loopback address inside the sandbox's own
-// network stack, and returns a socket on which the bytes flow. The caller
-// closes it.
+// Dial is Dialer.Dial for who dials once.
 func (c *Control) Dial(ctx context.Context, container string, port uint16) (*os.File, error) {
-	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return nil, fmt.Errorf("create socket pair: %w", err)
-	}
-	near, far := os.NewFile(uintptr(fds[0]), "dial"), os.NewFile(uintptr(fds[1]), "dial-sandbox")
-	defer far.Close()
-	args := &portForwardArgs{ContainerID: container, Port: port}
-	args.Files = []*os.File{far}
-	if err := c.call(ctx, methodPortForward, args, nil); err != nil {
-		near.Close()
-		return nil, err
-	}
-	return near, nil
+	d := c.Dialer(container)
+	defer d.Close()
+	return d.Dial(ctx, port)
 }
 
 func (c *Control) call(ctx context.Context, method string, arg, result any) error {
@@ -223,23 +204,46 @@ func (c *Control) call(ctx context.Context, method string, arg, result any) erro
 // callUnbounded makes one call; when ctx ends, the connection is closed under
 // it, and whether the call took effect is not known.
 func (c *Control) callUnbounded(ctx context.Context, method string, arg, result any) error {
-	mark := c.runsc.logSize()
-	if ctx.Err() != nil {
-		return c.explain(ctx, method, ctx.Err(), mark)
-	}
-	socket, err := c.connect()
+	l, err := c.open(ctx, method)
 	if err != nil {
 		return err
 	}
-	client := urpc.NewClient(socket)
+	defer l.close()
+	return l.call(ctx, method, arg, result)
+}
+
+// A line is a connection to the control socket, for one call after the other.
+type line struct {
+	control *Control
+	socket  *unet.Socket
+	client  *urpc.Client
+	mark    int64 // size of the log when it was opened
+}
+
+// open opens a line for a call of a method.
+func (c *Control) open(ctx context.Context, method string) (*line, error) {
+	mark := c.runsc.logSize()
+	if ctx.Err() != nil {
+		return nil, c.explain(ctx, method, ctx.Err(), mark)
+	}
+	socket, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	return &line{control: c, socket: socket, client: urpc.NewClient(socket), mark: mark}, nil
+}
+
+// call makes one call. When ctx ends, the line is dead.
+func (l *line) call(ctx context.Context, method string, arg, result any) error {
 	// The client's own Close waits for the call in progress; shutting the socket
 	// down wakes that call up, and does nothing to a socket that is closed.
-	stop := context.AfterFunc(ctx, func() { socket.Shutdown() })
-	err = client.Call(method, arg, result)
+	stop := context.AfterFunc(ctx, func() { l.socket.Shutdown() })
+	err := l.client.Call(method, arg, result)
 	stop()
-	client.Close()
-	return c.explain(ctx, method, err, mark)
+	return l.control.explain(ctx, method, err, l.mark)
 }
+
+func (l *line) close() { l.client.Close() }
 
 // explain makes a sentence of the error of a call that began when the log had the
 // size mark.

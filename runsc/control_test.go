@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -34,6 +35,8 @@ type containerManager struct {
 
 	waiting chan struct{} // gets a token when a Wait is under way
 	release chan struct{} // lets Waits go on
+	dialled chan struct{} // if there, gets a token when a PortForward is under way, which waits for release, too
+	lines   atomic.Int32  // connections that were accepted
 }
 
 func (m *containerManager) note(call string) error {
@@ -103,6 +106,10 @@ func (m *containerManager) Event(id *string, out *eventOut) error {
 }
 
 func (m *containerManager) PortForward(args *portForwardArgs, _ *struct{}) error {
+	if m.dialled != nil {
+		m.dialled <- struct{}{}
+		<-m.release
+	}
 	for _, f := range args.Files {
 		io.WriteString(f, "hello")
 		f.Close()
@@ -130,6 +137,9 @@ func serve(t *testing.T, m any) *Control {
 			conn, err := listener.Accept()
 			if err != nil {
 				return
+			}
+			if m, ok := m.(*containerManager); ok {
+				m.lines.Add(1)
 			}
 			server.StartHandling(conn)
 		}

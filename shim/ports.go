@@ -6,6 +6,7 @@ package shim
 import (
 	"context"
 	"net"
+	"os"
 
 	"github.com/containerd/log"
 
@@ -26,7 +27,7 @@ func (s *sandbox) forwardPorts(ctx context.Context) {
 		return
 	}
 	f, err := portforward.Open(s.netns, func(ctx context.Context, port uint16) (net.Conn, error) {
-		return s.dial(ctx, s.id, port)
+		return connection(s.control.Dial(ctx, s.id, port))
 	})
 	if err != nil {
 		log.G(ctx).WithError(err).Warn("forward ports to the pod")
@@ -67,9 +68,8 @@ func (s *sandbox) standDown() {
 	}
 }
 
-// dial connects to a port inside the sandbox's network stack.
-func (s *sandbox) dial(ctx context.Context, container string, port uint16) (net.Conn, error) {
-	f, err := s.control.Dial(ctx, container, port)
+// connection makes a connection of a socket that was dialled, or passes the error on.
+func connection(f *os.File, err error) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,9 @@ func (s *sandbox) awaitContainer(ctx context.Context, c *container, probes []rea
 			cancel(fmt.Errorf("it ended with its sandbox before it was ready: %w: %w", err, errdefs.ErrFailedPrecondition))
 		}
 	}()
-	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c})
+	ports := s.control.Dialer(c.id)
+	defer ports.Close()
+	err := readiness.Wait(ctx, probes, &target{sandbox: s, container: c, ports: ports})
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
 		err = cause
 	}
@@ -85,11 +87,12 @@ func (s *sandbox) probes(c *container) []readiness.Probe {
 type target struct {
 	sandbox   *sandbox
 	container *container
+	ports     *runsc.Dialer
 }
 
 // Dial connects to a port inside the sandbox's network stack.
 func (t *target) Dial(ctx context.Context, port uint16) (net.Conn, error) {
-	return t.sandbox.dial(ctx, t.container.id, port)
+	return connection(t.ports.Dial(ctx, port))
 }
 
 // execEndLimit bounds the end of a command that has taken too long: a Kill may wait
