@@ -101,6 +101,16 @@ func sleep(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// An attemptError says that an attempt has run out of its time. It is a
+// context.DeadlineExceeded.
+type attemptError struct{ limit time.Duration }
+
+func (e *attemptError) Error() string {
+	return fmt.Sprintf("no answer within %s (timeoutSeconds)", e.limit)
+}
+
+func (e *attemptError) Unwrap() error { return context.DeadlineExceeded }
+
 // An answerError is the program's own word that it is not ready.
 type answerError struct{ text string }
 
@@ -110,7 +120,7 @@ func notYet(format string, args ...any) error { return &answerError{fmt.Sprintf(
 
 // try makes one attempt.
 func try(ctx context.Context, p *Probe, target Target) error {
-	ctx, cancel := context.WithTimeout(ctx, p.Timeout())
+	ctx, cancel := context.WithTimeoutCause(ctx, p.Timeout(), &attemptError{p.Timeout()})
 	defer cancel()
 	switch {
 	case p.TCPSocket != nil:
