@@ -59,14 +59,15 @@ func newBenchIn(t *testing.T, parent string) *bench {
 	cfg.Runsc, cfg.StateDir, cfg.RunDir = binary, filepath.Join(place, "state"), filepath.Join(place, "run")
 	cfg.Stores = map[string]config.Store{"main": {URL: "file:///main"}}
 	cfg.DefaultStore = "main"
-	sb, err := newSandbox("ns", "box", cfg)
+	s := &Service{namespace: "ns"}
+	sb, err := newSandbox(s.namespace, "box", cfg, &s.removals)
 	if err != nil {
 		t.Fatal(err)
 	}
 	sb.runsc.Starter = nil // the test process is no reaper
 	r := &recorder{}
 	_, sd := shutdown.WithShutdown(t.Context())
-	s := &Service{namespace: "ns", events: newEventQueue(t.Context(), r), sandbox: sb, shutdown: sd}
+	s.events, s.sandbox, s.shutdown = newEventQueue(t.Context(), r), sb, sd
 	flush := sync.OnceFunc(s.events.close)
 	t.Cleanup(flush)
 	return &bench{Service: s, sb: sb, recorder: r, flush: flush}

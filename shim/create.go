@@ -235,7 +235,7 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	if err != nil {
 		return nil, false, err
 	}
-	sb, err := newSandbox(s.namespace, r.GetID(), cfg)
+	sb, err := newSandbox(s.namespace, r.GetID(), cfg, &s.removals)
 	if err != nil {
 		return nil, false, err
 	}

@@ -25,7 +25,7 @@ func TestDelete(t *testing.T) {
 		t.Errorf("Delete of a running container = %v", err)
 	}
 	home := filepath.Join(b.sb.volumesDir, "home")
-	if err := os.MkdirAll(home, 0o700); err != nil {
+	if err := errors.Join(b.sb.holdVolumes(), os.Mkdir(home, 0o700)); err != nil {
 		t.Fatal(err)
 	}
 	other.init.finish(3)

@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -41,7 +42,7 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 	}
 	o := s.origin
 	if o == nil || !o.local {
-		undo.add("remove volumes", func(context.Context) error { return os.RemoveAll(s.volumesDir) })
+		undo.add("remove volumes", func(context.Context) error { return s.removeVolumes() })
 		return nil
 	}
 	if o.slept != nil {
@@ -51,15 +52,44 @@ func (s *sandbox) settleVolumes(undo *undoList) error {
 			return err
 		}
 	}
-	found, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
+	hold, err := volumes.TakeBack(s.cfg.StateDir, s.volumesDir, o.manifest.ID)
 	if err != nil {
 		return err
 	}
-	o.volumesPresent, o.lent = found, found
-	undo.add("set volumes aside again", func(context.Context) error {
-		return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
-	})
+	s.volumesHold, o.volumesPresent, o.lent = hold, hold != nil, hold != nil
+	undo.add("set volumes aside again", func(context.Context) error { return s.setVolumesAside() })
 	return nil
+}
+
+// holdVolumes makes the directory of the DurableDirs that the shim provides, and keeps
+// everybody else from moving it.
+func (s *sandbox) holdVolumes() (err error) {
+	if s.volumesHold == nil {
+		s.volumesHold, err = volumes.Make(s.volumesDir)
+	}
+	return err
+}
+
+// setVolumesAside gives up the DurableDirs, which are a snapshot's still.
+func (s *sandbox) setVolumesAside() error {
+	if hold := s.volumesHold; hold != nil {
+		s.volumesHold = nil
+		if err := hold.Leave(); err != nil {
+			return err
+		}
+	}
+	return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
+}
+
+// removeVolumes gives up the DurableDirs, which nobody wants any more. They are held until
+// the last of their bytes is gone.
+func (s *sandbox) removeVolumes() error {
+	hold := s.volumesHold
+	if hold == nil {
+		return nil // there are none
+	}
+	s.volumesHold = nil
+	return s.outlive(func() error { return errors.Join(s.local.Discard(s.volumesDir), hold.Leave()) })
 }
 
 // keepVolumes notes that the sandbox runs, and that the DurableDirs go on with it and
@@ -79,9 +109,9 @@ func (s *sandbox) keepVolumes() error {
 // still wait for the next sandbox that starts from it.
 func (s *sandbox) dropVolumes(o *origin) error {
 	if o != nil && o.lent {
-		return volumes.SetAside(s.cfg.StateDir, s.volumesDir)
+		return s.setVolumesAside()
 	}
-	return os.RemoveAll(s.volumesDir)
+	return s.removeVolumes()
 }
 
 // provideVolumes makes the host directory of every DurableDir that the
@@ -117,8 +147,8 @@ func (s *sandbox) provideVolumes(c *container) (fresh []job.Volume, err error) {
 					o.manifest.ID, d.Name, errdefs.ErrFailedPrecondition)
 			}
 			host = filepath.Join(s.volumesDir, d.Name)
-			if err := os.MkdirAll(s.volumesDir, 0o700); err != nil {
-				return fresh, fmt.Errorf("make volumes: %w", err)
+			if err := s.holdVolumes(); err != nil {
+				return fresh, err
 			}
 			if err := durabledir.Prepare(host, d); err != nil {
 				return fresh, err

@@ -4,6 +4,7 @@
 package shim
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -41,8 +42,8 @@ func TestLentVolumesWaitForAStartThatSucceeds(t *testing.T) {
 	}
 
 	begin()
-	// The delete action of a shim that died.
-	if err := volumes.SetAside(b.sb.cfg.StateDir, b.sb.volumesDir); err != nil {
+	// The delete action of a shim that died, with which its hold has ended.
+	if err := errors.Join(b.sb.volumesHold.Leave(), volumes.SetAside(b.sb.cfg.StateDir, b.sb.volumesDir)); err != nil {
 		t.Fatal(err)
 	}
 	begin()

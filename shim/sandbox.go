@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"github.com/containerd/errdefs"
-	"github.com/containerd/log"
 
 	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/artifacts/job"
@@ -27,7 +26,6 @@ import (
 	"github.com/ateom/ateom/shim/reap"
 	"github.com/ateom/ateom/shim/roster"
 	"github.com/ateom/ateom/shim/rundir"
-	"github.com/ateom/ateom/shim/sweep"
 	"github.com/ateom/ateom/shim/volumes"
 )
 
@@ -64,6 +62,10 @@ type sandbox struct {
 	scratch string
 	// volumesDir holds the DurableDirs that the shim provides.
 	volumesDir string
+	// volumesHold is on volumesDir; nil where there is none. Guarded by verb.
+	volumesHold *volumes.Hold
+	// removals are on their way behind answers; see outlive.
+	removals *sync.WaitGroup
 
 	// build is the build of runsc that made the sandbox's processes; see madeBy.
 	// Guarded by verb.
@@ -144,8 +146,9 @@ type life struct {
 	stuck error
 }
 
-// newSandbox prepares the sandbox whose root container is id.
-func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
+// newSandbox prepares the sandbox whose root container is id. What goes on behind its
+// verbs' answers is one of removals.
+func newSandbox(namespace, id string, cfg *config.Config, removals *sync.WaitGroup) (*sandbox, error) {
 	binary, err := cfg.RunscPath()
 	if err != nil {
 		return nil, err
@@ -162,6 +165,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 		doomed:    map[artifacts.ID]bool{},
 		parents:   map[string]artifacts.ID{},
 
+		removals:   removals,
 		scratch:    rundir.Sandbox(cfg.RunDir, namespace, id),
 		volumesDir: volumes.Dir(cfg.StateDir, namespace, id),
 	}
@@ -180,7 +184,7 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	if s.local, err = local.Open(cfg.StateDir); err != nil {
 		return nil, err
 	}
-	sweepNode(cfg, s.local)
+	s.sweepNode()
 	// From here on nobody sweeps what is this sandbox's.
 	if s.place, err = roster.Take(s.scratch); err != nil {
 		return nil, err
@@ -190,18 +194,6 @@ func newSandbox(namespace, id string, cfg *config.Config) (*sandbox, error) {
 	}
 	s.noteState()
 	return s, nil
-}
-
-// sweepNode removes what other shims have left when they died. What is in use stays.
-func sweepNode(cfg *config.Config, store *local.Store) {
-	drafts, err := store.Sweep(local.DeleteLeftovers)
-	rest, restErr := sweep.IfDue(cfg)
-	if err = errors.Join(err, restErr); err != nil {
-		log.L.WithError(err).Warn("sweep the node")
-	}
-	if len(drafts)+len(rest) > 0 {
-		log.L.WithField("drafts", drafts).WithField("leftovers", rest).Info("removed what a crash had left")
-	}
 }
 
 // newLife starts a new life with the given sandbox process; an older one ends.

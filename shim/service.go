@@ -23,6 +23,8 @@ type Service struct {
 	events    *eventQueue
 	shutdown  shutdown.Service
 	processes processes
+	// removals are on their way behind answers; see outlive.
+	removals sync.WaitGroup
 
 	mu      sync.Mutex
 	sandbox *sandbox // nil until the first Create

@@ -10,9 +10,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"time"
+
+	"github.com/containerd/errdefs"
+	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
-	"github.com/containerd/errdefs"
 )
 
 // A Store is a directory of snapshots. Any number of processes may have the
@@ -183,6 +186,27 @@ func (s *Store) Remove(id artifacts.ID) error {
 	return nil
 }
 
-// trashPrefix begins the names of removed snapshots whose bytes are on their
-// way out. It is no character of an id.
+// Discard deletes a tree in the store's directory, which the caller has a lock on: first it
+// goes where Sweep finds it when its remover has died, by a rename, then its bytes go. The
+// rename is not synced: a file system writes its journal in order, so that after a power cut
+// what is still in its place is whole. A tree that is not there is no error.
+func (s *Store) Discard(path string) error {
+	trash := filepath.Join(s.dir, draftsName, trashPrefix+string(artifacts.NewID(time.Now())))
+	err := s.disk.rename(path, trash)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.Is(err, unix.EXDEV): // somebody has mounted another file system there
+		trash = path
+	case err != nil:
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	if err := s.disk.removeAll(trash); err != nil {
+		return fmt.Errorf("remove %s: %w", path, err)
+	}
+	return nil
+}
+
+// trashPrefix begins the names of removed snapshots, and of discarded trees, whose bytes
+// are on their way out. It is no character of an id.
 const trashPrefix = "removed-"

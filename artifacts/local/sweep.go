@@ -59,8 +59,8 @@ const makingTime = time.Minute
 
 // Sweep finds what is left of crashes: drafts that nobody works on any more,
 // those that were never finished being made, and what is left of removed
-// snapshots. A draft that is in use, in whatever process, is none. Locks end
-// with their process, so that after a reboot nothing is in use.
+// snapshots and discarded trees. What is locked, by whatever process, is none of these: two
+// sweeps share the work. Locks end with their process, so that after a reboot nothing is in use.
 func (s *Store) Sweep(mode SweepMode) ([]Leftover, error) {
 	dir := filepath.Join(s.dir, draftsName)
 	entries, err := os.ReadDir(dir)
@@ -96,7 +96,7 @@ func (s *Store) abandoned(path string) (release func(), err error) {
 	name := filepath.Base(path)
 	_, idErr := artifacts.ParseID(name)
 	switch {
-	case idErr == nil:
+	case idErr == nil, strings.HasPrefix(name, trashPrefix):
 		f, err := lock(path)
 		if errors.Is(err, unix.EWOULDBLOCK) || errors.Is(err, fs.ErrNotExist) {
 			return nil, nil
@@ -105,8 +105,6 @@ func (s *Store) abandoned(path string) (release func(), err error) {
 			return nil, err
 		}
 		return func() { f.Close() }, nil
-	case strings.HasPrefix(name, trashPrefix):
-		return func() {}, nil
 	case strings.HasPrefix(name, makingPrefix):
 		info, err := os.Lstat(path)
 		if err == nil && time.Since(info.ModTime()) > makingTime {

@@ -214,7 +214,13 @@ func setAside(r *record.Record) error {
 			return err
 		}
 	}
-	return volumes.SetAside(r.StateDir, r.Volumes)
+	err := volumes.SetAside(r.StateDir, r.Volumes)
+	if errors.Is(err, volumes.ErrInUse) {
+		// The dead shim's hold has ended with it: they are those of a sandbox with the same
+		// name and another run directory, and the dead one could not be made.
+		return nil
+	}
+	return err
 }
 
 // leaveNetwork removes the sandbox's own network namespace, and gives one of

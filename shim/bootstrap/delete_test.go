@@ -95,9 +95,11 @@ func (d *deadShim) checkClean(t *testing.T) {
 			t.Errorf("%s is still there: %v", path, err)
 		}
 	}
-	if found, err := volumes.TakeBack(d.record.StateDir, d.record.Volumes, snap); !found || err != nil {
-		t.Fatalf("TakeBack = %v, %v, want the volumes of the paused sandbox", found, err)
+	hold, err := volumes.TakeBack(d.record.StateDir, d.record.Volumes, snap)
+	if hold == nil || err != nil {
+		t.Fatalf("TakeBack = %v, %v, want the volumes of the paused sandbox", hold, err)
 	}
+	defer hold.Leave()
 	if b, err := os.ReadFile(filepath.Join(d.record.Volumes, "home/precious")); err != nil || string(b) != "bytes" {
 		t.Errorf("the volume holds %q, %v", b, err)
 	}

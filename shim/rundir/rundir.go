@@ -36,6 +36,9 @@ func Runsc(runDir, namespace, id string) string {
 	return filepath.Join(runDir, "runsc", hash(namespace, id))
 }
 
+// RunscEnd is how Runsc ends, whatever the run directory.
+func RunscEnd(namespace, id string) string { return filepath.Join("/runsc", hash(namespace, id)) }
+
 // RunscPattern matches what Runsc returns for all sandboxes.
 func RunscPattern(runDir string) string { return filepath.Join(runDir, "runsc", "*") }
 

@@ -74,6 +74,11 @@ func Serve(ctx context.Context) error {
 		return fmt.Errorf("serve the shim's socket: %w", err)
 	case <-sd.Done():
 	}
+	// Nobody reaches this shim any more, and another of the same name may take its place.
+	if err := server.Close(); err != nil {
+		return fmt.Errorf("close the shim's socket: %w", err)
+	}
+	service.FinishRemovals()
 	if err := sd.Err(); !errors.Is(err, shutdown.ErrShutdown) {
 		return fmt.Errorf("end the shim: %w", err)
 	}

@@ -4,7 +4,8 @@
 // Package sweep removes from a node what dead shims have left, and nothing that
 // a living one or a running sandbox uses. Whoever is alive holds a lock, and
 // locks end with their process: after a reboot nothing is in use, and no list of what
-// was has to be kept. DurableDirs are set aside, never deleted.
+// was has to be kept. DurableDirs are set aside, never deleted; they have a lock of their own,
+// since configurations with other run directories may have the same state directory.
 //
 // containerd cleans up after a shim that dies as soon as it notices, by the
 // shim's delete action. What it does not know of any more, because its own state was
@@ -96,6 +97,12 @@ func (s *sweeper) sandbox(namespace, id string) error {
 	lost := volumes.Dir(s.cfg.StateDir, namespace, id)
 	s.roots[root] = true
 	left := slices.DeleteFunc([]string{scratch, root, lost}, func(path string) bool { return !exists(path) })
+	if exists(lost) && s.isElsewhere(namespace, id) {
+		left = slices.DeleteFunc(left, func(path string) bool { return path == lost })
+	}
+	if len(left) == 0 {
+		return nil
+	}
 	// To take a place is to make its directory, which a list must not.
 	if s.mode == Delete || exists(scratch) {
 		place, err := roster.TakeDead(scratch)
@@ -117,9 +124,23 @@ func (s *sweeper) sandbox(namespace, id string) error {
 	return errors.Join(
 		network.Remove(rundir.Netns(scratch)),
 		removeMounted(root),
-		volumes.SetAside(s.cfg.StateDir, lost),
+		s.setAside(lost),
 		removeMounted(scratch),
 	)
+}
+
+// isElsewhere reports whether the volumes belong to a sandbox that lives, whatever its run
+// directory: its shim holds them, or has died and the sandbox runs on.
+func (s *sweeper) isElsewhere(namespace, id string) bool {
+	return volumes.InUse(volumes.Dir(s.cfg.StateDir, namespace, id)) || s.isRunning(rundir.RunscEnd(namespace, id))
+}
+
+func (s *sweeper) setAside(lost string) error {
+	err := volumes.SetAside(s.cfg.StateDir, lost)
+	if errors.Is(err, volumes.ErrInUse) { // since a moment ago
+		return nil
+	}
+	return err
 }
 
 // runscRoots sweeps the directories of runsc that no sandbox has any more.

@@ -154,9 +154,11 @@ func TestWhatDeadShimsLeftIsSweptAndNothingElse(t *testing.T) {
 	}
 	// No byte of a DurableDir is lost; the paused sandbox's wait for its snapshot.
 	again := n.volumes("again")
-	if found, err := volumes.TakeBack(n.cfg.StateDir, again, snap); !found || err != nil {
-		t.Fatalf("take the paused sandbox's volumes back: %v, %v", found, err)
+	hold, err := volumes.TakeBack(n.cfg.StateDir, again, snap)
+	if hold == nil || err != nil {
+		t.Fatalf("take the paused sandbox's volumes back: %v, %v", hold, err)
 	}
+	must(t, hold.Leave())
 	for _, path := range []string{filepath.Join(again, "home", "precious"), filepath.Join(n.cfg.StateDir, "lost", "ns-dead-*", "home", "precious")} {
 		if found, err := filepath.Glob(path); len(found) != 1 {
 			t.Errorf("%s: %v, %v", path, found, err)

@@ -14,6 +14,9 @@
 // What is set aside after a crash is named after the snapshot that the sandbox
 // was paused in, if it was, so that a new sandbox which starts from that
 // snapshot finds its volumes again; else after the sandbox and the time.
+//
+// Whoever has a directory of volumes holds it; see Hold. The package must never move, or
+// remove, what somebody else holds.
 package volumes
 
 import (
@@ -79,7 +82,8 @@ func owner(dir string) (artifacts.ID, error) {
 }
 
 // SetAside moves the volumes in dir out of the way, keeping every byte. An
-// empty or missing dir is simply removed.
+// empty or missing dir is simply removed. The error is ErrInUse where a shim that lives
+// has them.
 func SetAside(stateDir, dir string) error {
 	err := setAside(stateDir, dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) { // somebody else was faster
@@ -89,6 +93,11 @@ func SetAside(stateDir, dir string) error {
 }
 
 func setAside(stateDir, dir string) error {
+	hold, err := await(dir)
+	if err != nil {
+		return err
+	}
+	defer hold.Leave()
 	paused, err := owner(dir)
 	if err != nil {
 		return err
@@ -111,22 +120,26 @@ func setAside(stateDir, dir string) error {
 }
 
 // TakeBack moves the volumes that were set aside with a paused snapshot to
-// dir, which must not exist. It reports whether there were any. They belong to the
-// snapshot until NoteRunning: a start that fails, or whose shim dies, sets them aside
-// for the next one.
-func TakeBack(stateDir, dir string, paused artifacts.ID) (bool, error) {
+// dir, which must not exist, and holds them; it returns nil where there are none. They
+// belong to the snapshot until NoteRunning: a start that fails, or whose shim dies, sets
+// them aside for the next one.
+func TakeBack(stateDir, dir string, paused artifacts.ID) (*Hold, error) {
 	if paused == "" {
-		return false, nil
+		return nil, nil
 	}
 	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return false, fmt.Errorf("take volumes back: %w", err)
+		return nil, fmt.Errorf("take volumes back: %w", err)
 	}
-	err := os.Rename(filepath.Join(lostDir(stateDir), string(paused)), dir)
+	lost := filepath.Join(lostDir(stateDir), string(paused))
+	hold, err := await(lost)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
+		return nil, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("take volumes back: %w", err)
+		return nil, fmt.Errorf("take volumes back: %w", err)
 	}
-	return true, nil
+	if err := os.Rename(lost, dir); err != nil {
+		return nil, errors.Join(fmt.Errorf("take volumes back: %w", err), hold.Leave())
+	}
+	return hold, nil
 }

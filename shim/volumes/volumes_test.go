@@ -4,6 +4,7 @@
 package volumes
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,6 +26,15 @@ func setAsidePaused(state, dir string) error {
 		return err
 	}
 	return SetAside(state, dir)
+}
+
+// takeBack is TakeBack, and reports whether there were any, which nobody holds then.
+func takeBack(state, dir string, paused artifacts.ID) (bool, error) {
+	hold, err := TakeBack(state, dir, paused)
+	if hold == nil {
+		return false, err
+	}
+	return true, errors.Join(err, hold.Leave())
 }
 
 // fill makes the volumes of a sandbox and returns what they hold by path.
@@ -92,14 +102,14 @@ func TestPausedVolumesComeBack(t *testing.T) {
 	}
 	// Another sandbox takes them, which lives elsewhere.
 	other := Dir(state, "ns2", "box2")
-	if found, err := TakeBack(state, other, anotherSnap); found || err != nil {
+	if found, err := takeBack(state, other, anotherSnap); found || err != nil {
 		t.Errorf("TakeBack of another snapshot = %v, %v", found, err)
 	}
 	for range 2 { // a start that was cut off leaves them to the next
 		if err := SetAside(state, other); err != nil {
 			t.Fatal(err)
 		}
-		if found, err := TakeBack(state, other, snap); !found || err != nil {
+		if found, err := takeBack(state, other, snap); !found || err != nil {
 			t.Fatalf("TakeBack = %v, %v", found, err)
 		}
 	}
@@ -109,7 +119,7 @@ func TestPausedVolumesComeBack(t *testing.T) {
 	if diff := cmp.Diff(want, read(t, other)); diff != "" {
 		t.Errorf("volumes (-want +got):\n%s", diff)
 	}
-	if found, err := TakeBack(state, Dir(state, "ns", "third"), snap); found || err != nil {
+	if found, err := takeBack(state, Dir(state, "ns", "third"), snap); found || err != nil {
 		t.Errorf("a second TakeBack = %v, %v, want none", found, err)
 	}
 }
@@ -129,7 +139,7 @@ func TestRunningVolumesAreKept(t *testing.T) {
 		t.Errorf("volumes (-want +got):\n%s", diff)
 	}
 	// No snapshot's name is the name of all that was lost.
-	if found, err := TakeBack(state, Dir(state, "ns", "new"), ""); found || err != nil {
+	if found, err := takeBack(state, Dir(state, "ns", "new"), ""); found || err != nil {
 		t.Errorf("TakeBack of no snapshot = %v, %v", found, err)
 	}
 	if _, err := os.Stat(lostDir(state)); err != nil {
@@ -152,7 +162,7 @@ func TestNothingToSetAside(t *testing.T) {
 	if _, err := os.Stat(dir); !os.IsNotExist(err) {
 		t.Errorf("the empty directory is still there: %v", err)
 	}
-	if found, err := TakeBack(state, dir, snap); found || err != nil {
+	if found, err := takeBack(state, dir, snap); found || err != nil {
 		t.Errorf("TakeBack = %v, %v, want none", found, err)
 	}
 }
@@ -171,7 +181,7 @@ func TestNothingIsOverwritten(t *testing.T) {
 	if err := setAsidePaused(state, two); err == nil {
 		t.Error("SetAside onto what was set aside before succeeded")
 	}
-	if _, err := TakeBack(state, two, snap); err == nil {
+	if _, err := takeBack(state, two, snap); err == nil {
 		t.Error("TakeBack into a place that is taken succeeded")
 	}
 	wantOne[pausedName] = string(snap)
@@ -206,7 +216,7 @@ func TestVolumesBelongToASnapshotOnlyWhileTheSandboxIsPaused(t *testing.T) {
 			if err := SetAside(state, dir); err != nil {
 				t.Fatal(err)
 			}
-			if found, err := TakeBack(state, dir, snap); found || err != nil {
+			if found, err := takeBack(state, dir, snap); found || err != nil {
 				t.Errorf("TakeBack = %v, %v; they are the snapshot's no more", found, err)
 			}
 			if lost, err := os.ReadDir(lostDir(state)); err != nil || len(lost) != 1 || !strings.HasPrefix(lost[0].Name(), "ns-box-") {
