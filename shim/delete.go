@@ -107,7 +107,12 @@ func (s *Service) deleteContainer(ctx context.Context, sb *sandbox, c *container
 // endSandbox ends a sandbox whose root container is deleted. All others end with it,
 // those too that were not started yet, and whoever waits for one is told.
 func (s *Service) endSandbox(ctx context.Context, sb *sandbox) {
-	sb.killOrphans(ctx) // a root container that was not started has a live one
+	l := sb.currentLife()
+	if root := sb.all()[0]; l != nil && !root.init.hasExited() {
+		s.endProcess(ctx, l) // it was not started, and its sandbox lives
+	}
+	sb.killOrphans(ctx)
+	s.awaitProcess(ctx, l, orphanLimit)
 	for _, c := range slices.Backward(sb.all()) {
 		s.endUnended(sb, c)
 	}
@@ -216,11 +221,10 @@ func (s *Service) shutdownIfEmpty() {
 	}
 }
 
-// removeContainers removes from runsc what a sandbox was whose process has been
-// killed, and its terminals; the streams stay. The root container goes last: the
-// cgroups of a pod's others lie in its own, which runsc tries for 5 s to remove and then
-// leaves there. Were the kernel alive and frozen, runsc would wait for ever for what it
-// answers about the others.
+// removeContainers removes from runsc what a sandbox was whose process has ended, and
+// its terminals; the streams stay. The root container goes last: the cgroups of a pod's
+// others lie in its own, which runsc tries for 5 s to remove and then leaves there. Were
+// the kernel alive and frozen, runsc would wait for ever for what it answers about the others.
 func (s *sandbox) removeContainers(ctx context.Context, containers []*container) {
 	for _, c := range slices.Backward(containers) {
 		err := s.runsc.Delete(ctx, c.id)

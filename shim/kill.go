@@ -179,6 +179,7 @@ func (s *Service) killHard(ctx context.Context, sb *sandbox, c *container, by ve
 		return err
 	}
 	if c.isRoot(sb) {
+		s.awaitProcess(ctx, sb.currentLife(), orphanLimit)
 		for _, other := range sb.all() {
 			if other != c {
 				s.exited(sb, other, killedStatus)

@@ -344,12 +344,22 @@ func (s *Service) free(ctx context.Context, sb *sandbox, snap *local.Snapshot, t
 // endProcess kills a sandbox's process and waits until its memory is free.
 // runsc does that too, but looks only every 100 ms whether the process is gone.
 func (s *Service) endProcess(ctx context.Context, l *life) {
-	ctx, cancel := context.WithTimeout(ctx, lastWordLimit)
-	defer cancel()
 	if err := s.processes.Kill(l.pid); err != nil {
 		log.G(ctx).WithError(err).Warn("end sandbox process")
 		return
 	}
+	s.awaitProcess(ctx, l, lastWordLimit)
+}
+
+// awaitProcess waits for the end of a sandbox's process, a bounded time; l may be nil. As
+// long as the process is there, runsc takes a container that it cannot ask about for one
+// that runs, and forgets its cgroup when it deletes it.
+func (s *Service) awaitProcess(ctx context.Context, l *life, limit time.Duration) {
+	if l == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
 	if _, err := s.processes.Wait(ctx, l.pid); err != nil {
 		log.G(ctx).WithError(err).WithField("pid", l.pid).Warn("wait for the end of the sandbox process")
 	}

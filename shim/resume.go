@@ -81,6 +81,9 @@ func (s *Service) resumeOnce(ctx context.Context, sb *sandbox, f *flight[*stopwa
 		if err != nil {
 			// What a failed resume has made.
 			sb.endLife()
+			if l != nil {
+				s.endProcess(context.WithoutCancel(ctx), l)
+			}
 			sb.killOrphans(context.WithoutCancel(ctx))
 			sb.removeContainers(context.WithoutCancel(ctx), live)
 			err = errors.Join(err, syncVolumes(sb.volumeList())) // what it has written to them stays
