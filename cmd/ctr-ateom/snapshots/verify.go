@@ -4,6 +4,7 @@
 package snapshots
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/containerd/errdefs"
@@ -42,7 +43,9 @@ func verifyCommand() *cli.Command {
 				return err
 			}
 			var targets []node.Found
+			which := named
 			if len(want) == 0 {
+				which = listed
 				targets, err = stores.List(c.Context)
 			}
 			for _, id := range want {
@@ -52,33 +55,32 @@ func verifyCommand() *cli.Command {
 				}
 				targets = append(targets, f)
 			}
-			return verify(c, targets, err)
+			return verify(c, targets, which, err)
 		},
 	}, &cli.BoolFlag{Name: "deep", Usage: "Read and compare every byte"})
 }
 
+// A choice says how it was chosen what is verified.
+type choice bool
+
+const (
+	// listed: it is what there was a moment ago. Sandboxes that wake up, are paused again or
+	// are deleted remove snapshots meanwhile, which is no damage.
+	listed choice = false
+	// named: somebody asks for it.
+	named choice = true
+)
+
 // verify looks at every copy of the targets. listErr is about snapshots that
 // could not even be listed.
-func verify(c *cli.Context, targets []node.Found, listErr error) error {
+func verify(c *cli.Context, targets []node.Found, which choice, listErr error) error {
 	depth := transfer.Shallow
 	if c.Bool("deep") {
 		depth = transfer.Deep
 	}
-	verdicts := make([]verdict, 0, len(targets))
-	worst, bad := listErr, 0
-	for _, f := range targets {
-		for _, s := range f.In {
-			v := verdict{ID: f.Manifest.ID, Store: s.Name(), OK: true}
-			err := watched(string(v.ID), func(p *transfer.Meter) error { return s.Verify(c.Context, v.ID, depth, p) })
-			if err != nil {
-				v.OK, v.Error = false, err.Error()
-				bad++
-				if worst == nil || errdefs.IsDataLoss(err) {
-					worst = err
-				}
-			}
-			verdicts = append(verdicts, v)
-		}
+	verdicts, bad, worst := judge(c.Context, targets, which, depth)
+	if worst == nil || listErr != nil && !errdefs.IsDataLoss(worst) {
+		worst = listErr
 	}
 	if len(verdicts) > 0 || worst == nil {
 		if err := showVerdicts(c, verdicts); err != nil {
@@ -89,6 +91,31 @@ func verify(c *cli.Context, targets []node.Found, listErr error) error {
 		return fmt.Errorf("%d copies of snapshots are not as they should be, one of them: %w", bad, worst)
 	}
 	return worst
+}
+
+// judge verifies every copy of the targets, and returns how many are bad with the worst error.
+func judge(ctx context.Context, targets []node.Found, which choice, depth transfer.Depth) (verdicts []verdict, bad int, worst error) {
+	verdicts = make([]verdict, 0, len(targets))
+	for _, f := range targets {
+		for _, s := range f.In {
+			v := verdict{ID: f.Manifest.ID, Store: s.Name(), OK: true}
+			err := watched(string(v.ID), func(p *transfer.Meter) error { return s.Verify(ctx, v.ID, depth, p) })
+			if err != nil && which == listed {
+				if _, getErr := s.Get(ctx, v.ID); errdefs.IsNotFound(getErr) {
+					continue
+				}
+			}
+			if err != nil {
+				v.OK, v.Error = false, err.Error()
+				bad++
+				if worst == nil || errdefs.IsDataLoss(err) {
+					worst = err
+				}
+			}
+			verdicts = append(verdicts, v)
+		}
+	}
+	return verdicts, bad, worst
 }
 
 func showVerdicts(c *cli.Context, verdicts []verdict) error {
