@@ -289,6 +289,9 @@ func (n *Node) Close() error {
 	return errors.Join(n.Stop(syscall.SIGTERM), n.leftovers(), lab.UnmountBelow(n.Dir), os.RemoveAll(n.Dir))
 }
 
+// PID is containerd's process.
+func (n *Node) PID() int { return n.cmd.Process.Pid }
+
 // LogPath is containerd's log, which has the shims' too.
 func (n *Node) LogPath() string { return filepath.Join(n.Dir, "containerd.log") }
 
