@@ -242,6 +242,7 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	options := r.GetOptions()
 	sb.reload = func() (*config.Config, error) { return loadConfig(options) }
 	s.sandbox = sb
+	s.created()
 	return sb, true, nil
 }
 
@@ -272,6 +273,7 @@ func (s *Service) serves(sb *sandbox) bool {
 func (s *Service) forget(ctx context.Context, sb *sandbox) error {
 	s.mu.Lock()
 	s.sandbox = nil
+	s.awaitCreate()
 	s.mu.Unlock()
 	return sb.cleanUp(ctx)
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/containerd/containerd/v2/core/events"
 	"github.com/containerd/containerd/v2/pkg/namespaces"
@@ -28,6 +29,8 @@ type Service struct {
 
 	mu      sync.Mutex
 	sandbox *sandbox // nil until the first Create
+	// unused ends the process while there is no sandbox; see awaitCreate.
+	unused *time.Timer
 }
 
 // processes are those on the host that the shim has adopted: a sandbox's
@@ -52,6 +55,9 @@ func New(ctx context.Context, publisher events.Publisher, sd shutdown.Service) (
 		s.events.close()
 		return nil
 	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.awaitCreate()
 	return s, nil
 }
 

@@ -6,6 +6,7 @@ package serve
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/containerd/log"
 	"golang.org/x/sys/unix"
@@ -15,9 +16,9 @@ import (
 const logName = "log"
 
 // openLog makes the FIFO the standard error: the log goes there, and what Go's runtime
-// says of a process that it ends.
-func openLog() error {
-	f, err := os.OpenFile(logName, os.O_WRONLY, 0)
+// says of a process that it ends. Without a containerd that reads it, it cannot be opened.
+func openLog(limit time.Duration) error {
+	f, err := openWithin(logName, limit)
 	if err != nil {
 		return fmt.Errorf("open the shim's log: %w", err)
 	}
@@ -28,4 +29,26 @@ func openLog() error {
 	}
 	log.L.Logger.SetOutput(os.Stderr)
 	return log.SetFormat(log.TextFormat)
+}
+
+// openWithin opens a FIFO for writing, as soon as somebody reads it. After an error the
+// process must end: what waits for a reader waits on.
+func openWithin(path string, limit time.Duration) (*os.File, error) {
+	type result struct {
+		file *os.File
+		err  error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		opened <- result{f, err}
+	}()
+	timeout := time.NewTimer(limit)
+	defer timeout.Stop()
+	select {
+	case r := <-opened:
+		return r.file, r.err
+	case <-timeout.C:
+		return nil, fmt.Errorf("containerd has not read %s for %s, and is gone", path, limit)
+	}
 }

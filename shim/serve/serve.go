@@ -40,17 +40,19 @@ func Serve(ctx context.Context) error {
 	if err := reap.Children(ctx); err != nil {
 		return err
 	}
-	if err := openLog(); err != nil {
-		return err
+	removeSocket := func(context.Context) error { return nil }
+	if address := os.Getenv(sandboxid.SocketEnv); address != "" {
+		removeSocket = func(context.Context) error { return shim.RemoveSocket(address) }
+	}
+	sd.RegisterCallback(removeSocket)
+	if err := openLog(ateom.CreateLimit); err != nil {
+		return errors.Join(err, removeSocket(ctx))
 	}
 	listener, err := socket()
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
-	if address := os.Getenv(sandboxid.SocketEnv); address != "" {
-		sd.RegisterCallback(func(context.Context) error { return shim.RemoveSocket(address) })
-	}
 	publisher, err := shim.NewPublisher(os.Getenv("TTRPC_ADDRESS"))
 	if err != nil {
 		return fmt.Errorf("connect to containerd: %w", err)
