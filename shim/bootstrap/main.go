@@ -49,7 +49,6 @@ func parse(args []string) (i invocation, err error) {
 		return i, err
 	}
 	i.action = flags.Arg(0)
-	i.action = flags.Arg(0)
 	return i, nil
 }
 
