@@ -55,6 +55,16 @@ func rouse() {
 	debug.SetMemoryLimit(math.MaxInt64)
 }
 
+// giveBack gives memory back that an answer has used, if the sandbox sleeps: nobody else would.
+func giveBack() {
+	collector.Lock()
+	asleep := collector.asleep
+	collector.Unlock()
+	if asleep {
+		debug.FreeOSMemory()
+	}
+}
+
 // answering has the collector on until done is called.
 func answering() (done func()) {
 	countAnswers(+1)

@@ -5,6 +5,8 @@ package shim
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -133,8 +135,9 @@ func (s snapshots) List(_ context.Context, r *ateomv1.ListRequest) (*ateomv1.Lis
 	if err != nil {
 		return nil, err
 	}
+	defer giveBack() // it has looked through all of the node's
 	resp := &ateomv1.ListResponse{}
-	err = sb.local.Each(func(snap *local.Snapshot) {
+	err = sb.local.Each(sb.id, func(snap *local.Snapshot) {
 		if m := snap.Manifest; m.Sandbox.ID == sb.id && m.Sandbox.Namespace == sb.namespace {
 			resp.Snapshots = append(resp.Snapshots, describe(m, localStore))
 		}
@@ -142,6 +145,7 @@ func (s snapshots) List(_ context.Context, r *ateomv1.ListRequest) (*ateomv1.Lis
 	if err != nil {
 		return nil, err
 	}
+	slices.SortFunc(resp.Snapshots, func(a, b *ateomv1.Snapshot) int { return strings.Compare(a.GetId(), b.GetId()) })
 	return resp, nil
 }
 

@@ -4,12 +4,15 @@
 package local
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/containerd/errdefs"
@@ -84,6 +87,11 @@ func (s *Store) Get(id artifacts.ID) (*Snapshot, error) {
 	}
 	dir := s.snapshotDir(id)
 	m, err := ReadManifest(dir)
+	return s.got(id, dir, m, err)
+}
+
+// got is what Get returns for the manifest that was read in dir, or was not.
+func (s *Store) got(id artifacts.ID, dir string, m *artifacts.Manifest, err error) (*Snapshot, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		if _, statErr := os.Stat(dir); errors.Is(statErr, fs.ErrNotExist) {
 			return nil, fmt.Errorf("get snapshot %s: not in local store %s: %w", id, s.dir, errdefs.ErrNotFound)
@@ -103,15 +111,28 @@ func (s *Store) Get(id artifacts.ID) (*Snapshot, error) {
 // fs.ErrNotExist where there is none, ErrDataLoss for one that cannot be decoded, and
 // ErrNotImplemented for one of a later format.
 func ReadManifest(dir string) (*artifacts.Manifest, error) {
+	var data bytes.Buffer
+	if err := loadManifest(dir, &data); err != nil {
+		return nil, err
+	}
+	return decodeManifest(dir, data.Bytes())
+}
+
+// loadManifest replaces what is in data by the bytes of the manifest in dir.
+func loadManifest(dir string, data *bytes.Buffer) error {
 	f, err := os.Open(ManifestPath(dir))
 	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
+		return fmt.Errorf("read manifest: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, artifacts.MaxManifestSize+1))
-	if err != nil {
-		return nil, fmt.Errorf("read manifest: %w", err)
+	data.Reset()
+	if _, err := data.ReadFrom(io.LimitReader(f, artifacts.MaxManifestSize+1)); err != nil {
+		return fmt.Errorf("read manifest: %w", err)
 	}
+	return nil
+}
+
+func decodeManifest(dir string, data []byte) (*artifacts.Manifest, error) {
 	m, err := artifacts.DecodeManifest(data)
 	if errors.Is(err, errdefs.ErrNotImplemented) {
 		return nil, fmt.Errorf("read manifest %s: %w", ManifestPath(dir), err)
@@ -126,23 +147,47 @@ func ReadManifest(dir string) (*artifacts.Manifest, error) {
 // List returns the published snapshots in the order of their ids, which is
 // that of their creation. One that Get would refuse is left out.
 func (s *Store) List() (all []*Snapshot, err error) {
-	err = s.Each(func(snap *Snapshot) { all = append(all, snap) })
+	err = s.Each("", func(snap *Snapshot) { all = append(all, snap) })
+	slices.SortFunc(all, func(a, b *Snapshot) int { return strings.Compare(string(a.Manifest.ID), string(b.Manifest.ID)) })
 	return all, err
 }
 
-// Each calls do with every snapshot that List returns, one at a time: a node may
-// have thousands.
-func (s *Store) Each(do func(*Snapshot)) error {
-	ids, err := s.ids(snapshotsName)
+// namesAtOnce is how many names of a directory are read at a time.
+const namesAtOnce = 64
+
+// Each calls do with the snapshots that List returns, in no order, but for those whose
+// manifests do not have the given text in them. A node may have thousands: one is
+// read at a time, and decoded only if it has the text.
+func (s *Store) Each(text string, do func(*Snapshot)) error {
+	dir, err := os.Open(filepath.Join(s.dir, snapshotsName))
 	if err != nil {
 		return fmt.Errorf("list snapshots: %w", err)
 	}
-	for _, id := range ids {
-		if snap, err := s.Get(id); err == nil {
-			do(snap)
+	defer dir.Close()
+	var data bytes.Buffer
+	for {
+		names, err := dir.Readdirnames(namesAtOnce)
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("list snapshots: %w", err)
+		}
+		for _, name := range names {
+			id, err := artifacts.ParseID(name)
+			if err != nil {
+				continue
+			}
+			dir := s.snapshotDir(id)
+			if err := loadManifest(dir, &data); err != nil || !bytes.Contains(data.Bytes(), []byte(text)) {
+				continue
+			}
+			m, err := decodeManifest(dir, data.Bytes())
+			if snap, err := s.got(id, dir, m, err); err == nil {
+				do(snap)
+			}
 		}
 	}
-	return nil
 }
 
 // ids returns the names in one of the store's directories that are ids, sorted.

@@ -278,3 +278,20 @@ func TestRecipeOfADraft(t *testing.T) {
 		t.Errorf("truncated: %v, want data loss", err)
 	}
 }
+
+func TestEachDecodesNothingButWhatHasTheText(t *testing.T) {
+	s := openTest(t)
+	var ids []artifacts.ID
+	for i := range 2 * namesAtOnce {
+		ids = append(ids, publish(t, s, artifacts.NewID(epoch.Add(time.Duration(i)*time.Second))).Manifest.ID)
+	}
+	for text, want := range map[string]int{"": len(ids), string(ids[7]): 1, "no such text": 0} {
+		got := map[artifacts.ID]bool{}
+		if err := s.Each(text, func(snap *Snapshot) { got[snap.Manifest.ID] = true }); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) != want || want == 1 && !got[ids[7]] {
+			t.Errorf("snapshots with %q: %d, want %d", text, len(got), want)
+		}
+	}
+}

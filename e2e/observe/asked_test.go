@@ -5,11 +5,18 @@ package observe
 
 import (
 	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/ttrpc"
 
+	"github.com/ateom/ateom/artifacts"
 	"github.com/ateom/ateom/e2e/bench/lab"
 	"github.com/ateom/ateom/e2e/harness"
 	ateomv1 "github.com/ateom/ateom/proto/ateom/v1"
@@ -52,6 +59,9 @@ const (
 	asked = 2000
 	// weighedEach is after how many questions the shim is weighed.
 	weighedEach = 50
+	// others is how many more snapshots the node has then, and crowded how often it is
+	// asked for the sandbox's among them.
+	others, crowded = 999, 200
 	// callers is how many clients come, ask everything once and go.
 	callers = 200
 )
@@ -83,8 +93,41 @@ func TestQuestionsDoNotFattenASleepingShim(t *testing.T) {
 		}
 		return client.Close()
 	})
+	crowd(t, n)
+	list := questions[len(questions)-1]
+	ctx = n.Context(t)
+	wantSmall(t, pids[0], fmt.Sprintf("%s among %d snapshots", list.name, others+1), crowded, func() error { return list.ask(ctx, client, task.ID) })
 	weigh(t, []*harness.Task{task})
 	wantAsleep(t, pids)
+}
+
+// crowd puts snapshots of other sandboxes into the node's store: what a node has on which
+// many sleep.
+func crowd(t *testing.T, n *harness.Node) {
+	t.Helper()
+	store := filepath.Join(n.Config.StateDir, "snapshots")
+	dirs, err := os.ReadDir(store)
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("snapshots %v, %v", dirs, err)
+	}
+	id := dirs[0].Name()
+	manifest := harness.ReadFile(t, filepath.Join(store, id, "manifest.json"))
+	sandbox := regexp.MustCompile(`("sandbox":\s*\{[^}]*"id":\s*")[^"]*"`)
+	for i := range others {
+		other := string(artifacts.NewID(time.Now()))
+		text := sandbox.ReplaceAllString(strings.ReplaceAll(manifest, id, other), fmt.Sprintf(`${1}other-%d"`, i))
+		if text == manifest || !strings.Contains(text, fmt.Sprintf(`"other-%d"`, i)) {
+			t.Fatalf("the manifest has another form: %s", manifest)
+		}
+		dir := filepath.Join(store, other)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { os.RemoveAll(dir) })
+		if err := os.WriteFile(filepath.Join(dir, "manifest.json"), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // wantSmall asks so many times, and bounds the private memory that the shim is
