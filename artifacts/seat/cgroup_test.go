@@ -102,13 +102,13 @@ func TestACharger(t *testing.T) {
 	if err != nil || !isMemory {
 		t.Fatalf("register memory: %v, %v", isMemory, err)
 	}
-	must(t, c.claim(number, 8*page, 4*page))
+	must(t, c.claim(number, []stretch{{8 * page, 4 * page}, {20 * page, page}}, false))
 	var st unix.Stat_t
 	must(t, unix.Fstat(fd, &st))
-	if got := st.Blocks * 512; got != 4*page {
-		t.Errorf("there are %d bytes of memory, want %d", got, 4*page)
+	if got := st.Blocks * 512; got != 5*page {
+		t.Errorf("there are %d bytes of memory, want %d", got, 5*page)
 	}
-	if err := c.claim(number+1, 0, page); !errors.Is(err, unix.EBADF) {
+	if err := c.claim(number+1, []stretch{{0, page}}, true); !errors.Is(err, unix.EBADF) {
 		t.Errorf("a claim of a file that was not registered: %v", err)
 	}
 	onDisk, err := os.CreateTemp(".", "file-") // not below a temporary directory, which may be a tmpfs
@@ -120,10 +120,10 @@ func TestACharger(t *testing.T) {
 	}
 	must(t, c.process.Process.Kill())
 	must(t, poll(10*time.Second, func() error {
-		if err := c.claim(number, 0, page); err != nil {
+		if err := c.claim(number, []stretch{{0, page}}, false); err != nil {
 			return err
 		}
-		if c.gone == nil {
+		if c.end() == nil {
 			return errors.New("it answers")
 		}
 		return nil

@@ -45,13 +45,20 @@ func (c *clientFile) readFull(p []byte, off uint64) error {
 	return fmt.Errorf("read sandbox memory at %d: %w", off, err)
 }
 
+// claim has the stretches, which are about to be written, charged to the sandbox; politely,
+// for whoever does nothing that others wait for.
+func (c *clientFile) claim(stretches []stretch, politely bool) error {
+	if c.charger == nil {
+		return nil
+	}
+	if err := c.charger.claim(c.number, stretches, politely); err != nil {
+		return fmt.Errorf("make sandbox memory at %d: %w", stretches[0].off, err)
+	}
+	return nil
+}
+
 // write puts p at offset off.
 func (c *clientFile) write(p []byte, off uint64) error {
-	if c.charger != nil {
-		if err := c.charger.claim(c.number, off, uint64(len(p))); err != nil {
-			return fmt.Errorf("make sandbox memory at %d: %w", off, err)
-		}
-	}
 	if _, err := c.f.WriteAt(p, int64(off)); err != nil {
 		return fmt.Errorf("write sandbox memory at %d: %w", off, err)
 	}

@@ -101,7 +101,7 @@ func newReader(ctx context.Context, part string, src source, p *pacer, h *hints,
 		}
 	}
 	for range src.parallel() {
-		r.workers.Go(func() { r.work(r.waited, released) })
+		r.workers.Go(func() { r.work(r.waited, released, false) })
 	}
 	return r
 }
@@ -170,15 +170,15 @@ func (r *reader) workPolitely() {
 	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), politeness); err != nil {
 		r.status.warn("lower the priority of reading ahead: %v", err)
 	}
-	r.work(nil, r.released)
+	r.work(nil, r.released, true)
 }
 
 // work serves reads from two queues, the first one first, until the reader is
 // closed. A nil queue is none.
-func (r *reader) work(first, second <-chan *restoreOp) {
+func (r *reader) work(first, second <-chan *restoreOp, politely bool) {
 	for op := r.next(first, second); op != nil; op = r.next(first, second) {
 		c := stateio.Completion{ID: op.id}
-		n, err := r.serve(op)
+		n, err := r.serve(op, politely)
 		c.N = n
 		if r.served.Add(int64(n)) == r.src.recipe().Size() {
 			r.status.complete(r.part)
@@ -257,13 +257,13 @@ func (r *reader) hold() bool {
 // serve moves the bytes of op into the sandbox's memory and returns how many
 // there were: fewer than asked for only with an error, which is io.EOF behind
 // the end of the file.
-func (r *reader) serve(op *restoreOp) (uint64, error) {
+func (r *reader) serve(op *restoreOp, politely bool) (uint64, error) {
 	recipe := r.src.recipe()
 	i, ok := recipe.Find(op.off)
 	if !ok {
 		return 0, io.EOF
 	}
-	out := scatter{file: op.file, frs: op.frs}
+	out := scatter{file: op.file, frs: op.frs, politely: politely}
 	moved := uint64(0)
 	for ; moved < op.n; i++ {
 		if i == recipe.Len() {

@@ -9,8 +9,10 @@ import "gvisor.dev/gvisor/pkg/sentry/memmap"
 // ranges together are as long as all that is written; they are not changed.
 type scatter struct {
 	file *clientFile
-	frs  []memmap.FileRange
-	done uint64 // of frs[0]
+	// politely is how memory is claimed.
+	politely bool
+	frs      []memmap.FileRange
+	done     uint64 // of frs[0]
 }
 
 // next returns where the next n bytes or fewer go.
@@ -27,12 +29,23 @@ func (s *scatter) next(n int) (off uint64, room int) {
 
 // write puts p in place.
 func (s *scatter) write(p []byte) error {
-	for len(p) > 0 {
-		off, n := s.next(len(p))
-		if err := s.file.write(p[:n], off); err != nil {
+	var to []stretch
+	for left := len(p); left > 0; {
+		off, n := s.next(left)
+		to = append(to, stretch{off: off, n: uint64(n)})
+		left -= n
+	}
+	if len(to) == 0 {
+		return nil
+	}
+	if err := s.file.claim(to, s.politely); err != nil {
+		return err
+	}
+	for _, t := range to {
+		if err := s.file.write(p[:t.n], t.off); err != nil {
 			return err
 		}
-		p = p[n:]
+		p = p[t.n:]
 	}
 	return nil
 }
