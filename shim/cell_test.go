@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	taskapi "github.com/containerd/containerd/api/runtime/task/v2"
 	"github.com/containerd/ttrpc"
@@ -79,6 +80,9 @@ func newCell(t *testing.T, state State) *cell {
 		must(c.call(t, verbKill))
 		root, _ := b.sb.container("box")
 		<-root.init.exited
+		for began := time.Now(); b.sb.machine.state() != Stopped && time.Since(began) < patience; {
+			time.Sleep(time.Millisecond) // the state follows the end, and nobody is told of it
+		}
 	}
 	if got := b.sb.machine.state(); got != state {
 		t.Fatalf("the sandbox is %s, want %s", got, state)
