@@ -71,6 +71,13 @@ func answering() (done func()) {
 	return func() { countAnswers(-1) }
 }
 
+// Answers reports whether somebody is being answered.
+func Answers() bool {
+	collector.Lock()
+	defer collector.Unlock()
+	return collector.answering > 0
+}
+
 func countAnswers(change int) {
 	collector.Lock()
 	defer collector.Unlock()

@@ -41,7 +41,7 @@ func (s *Service) RegisterTTRPC(server *ttrpc.Server) error {
 		"Wait":       waiting(s.Wait),
 		"Stats":      unary(s.Stats),
 		"Connect":    unary(s.Connect),
-		"Shutdown":   unary(s.Shutdown),
+		"Shutdown":   waiting(s.Shutdown), // which nothing waits for at the end
 	}}
 	server.RegisterService(taskServiceV2, task)
 	server.RegisterService(taskServiceV3, task)

@@ -13,6 +13,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/containerd/containerd/v2/pkg/shim"
 	"github.com/containerd/containerd/v2/pkg/shutdown"
@@ -27,6 +28,8 @@ const (
 	// gcPercent is GOGC of a shim, as in containerd's own: it holds little and allocates
 	// little.
 	gcPercent = 40
+	// answerLimit bounds the wait for answers that are due when the shim ends.
+	answerLimit = time.Second
 	// socketFD is the descriptor of the socket that the start action has bound.
 	socketFD = 3
 )
@@ -77,7 +80,7 @@ func Serve(ctx context.Context) error {
 	case <-sd.Done():
 	}
 	// Nobody reaches this shim any more, and another of the same name may take its place.
-	if err := server.Close(); err != nil {
+	if err := hangUp(ctx, server); err != nil {
 		return fmt.Errorf("close the shim's socket: %w", err)
 	}
 	service.FinishRemovals()
@@ -85,6 +88,17 @@ func Serve(ctx context.Context) error {
 		return fmt.Errorf("end the shim: %w", err)
 	}
 	return nil
+}
+
+// hangUp closes the server. A verb that the last Delete has ended is answered first, in a
+// bounded time.
+func hangUp(ctx context.Context, server *ttrpc.Server) error {
+	if ateom.Answers() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerLimit)
+		defer cancel()
+		_ = server.Shutdown(ctx) // what it leaves, Close ends
+	}
+	return server.Close()
 }
 
 // socket returns the one that the start action has bound.
