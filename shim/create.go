@@ -5,6 +5,7 @@ package shim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -238,6 +239,10 @@ func (s *Service) sandboxFor(r *taskapi.CreateTaskRequest) (_ *sandbox, first bo
 	sb, err := newSandbox(s.namespace, r.GetID(), cfg, &s.removals)
 	if err != nil {
 		return nil, false, err
+	}
+	// Whoever must clean up after this process, should it be killed, knows from here on where.
+	if err := record.Write(r.GetBundle(), sb.record(&container{id: r.GetID()})); err != nil {
+		return nil, false, errors.Join(err, sb.cleanUp(context.Background()))
 	}
 	options := r.GetOptions()
 	sb.reload = func() (*config.Config, error) { return loadConfig(options) }

@@ -203,22 +203,30 @@ func halt(t *testing.T, n *harness.Node, pattern, when string) (pids []int, rele
 		if found, err := filepath.Glob(filepath.Join(n.Config.StateDir, when)); err != nil || len(found) == 0 {
 			return fmt.Errorf("no %s: %v", when, err)
 		}
-		for _, pid := range owned(t, n, pattern) {
-			if syscall.Kill(pid, syscall.SIGSTOP) == nil {
-				pids = append(pids, pid)
-			}
-		}
-		if len(pids) == 0 {
+		if pids, release = stopped(t, n, pattern); len(pids) == 0 {
 			return fmt.Errorf("no %s runs", pattern)
 		}
 		return nil
 	})
+	return pids, release
+}
+
+// stopped stops the processes whose command line has the pattern; release lets them go on.
+func stopped(t *testing.T, n *harness.Node, pattern string) (pids []int, release func()) {
+	t.Helper()
+	for _, pid := range owned(t, n, pattern) {
+		if syscall.Kill(pid, syscall.SIGSTOP) == nil {
+			pids = append(pids, pid)
+		}
+	}
 	release = func() {
 		for _, pid := range pids {
 			_ = syscall.Kill(pid, syscall.SIGCONT) // it may have been killed
 		}
 	}
-	t.Cleanup(release)
+	if len(pids) > 0 {
+		t.Cleanup(release)
+	}
 	return pids, release
 }
 

@@ -67,8 +67,7 @@ func TestAStartFromASnapshotMayBeCutOff(t *testing.T) {
 				}
 				s.Remove(t)
 
-				task, ended := b.begin(t, n, spec, id, store)
-				pids, release := halt(t, n, b.stopped, "")
+				task, ended, pids, release := b.caught(t, n, spec, id, store)
 				if v.daemon != "" {
 					n.Restart(t, syscall.SIGKILL)
 				} else {
@@ -137,6 +136,31 @@ func (b beginning) begin(t *testing.T, n *harness.Node, spec harness.Container, 
 		close(ended)
 	}()
 	return task, ended
+}
+
+// caught begins again and again, until what is to be stopped was there for long enough.
+func (b beginning) caught(t *testing.T, n *harness.Node, spec harness.Container, id, store string) (task *harness.Task, ended <-chan string, pids []int, release func()) {
+	t.Helper()
+	const attempts = 50
+	for range attempts {
+		task, ended = b.begin(t, n, spec, id, store)
+		for missed := false; !missed; {
+			if pids, release = stopped(t, n, b.stopped); len(pids) > 0 {
+				return task, ended, pids, release
+			}
+			select {
+			case message := <-ended:
+				if message != "" {
+					t.Fatal("nothing was killed, and the start fails: ", message)
+				}
+				missed = true
+			default:
+			}
+		}
+		task.Remove(t)
+	}
+	t.Fatalf("in %d starts, no %s was seen", attempts, b.stopped)
+	return nil, nil, nil, nil
 }
 
 // stateOf is the state of a task, "" if there is none.
