@@ -4,6 +4,8 @@
 package harness
 
 import (
+	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +32,13 @@ func TestWhatIsLeftBehindIsFound(t *testing.T) {
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
+			Eventually(t, func() error { // the kernel sets it a little later than Start knows
+				args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", cmd.Process.Pid))
+				if err == nil && len(args) == 0 {
+					err = errors.New("it has no arguments yet")
+				}
+				return err
+			})
 			return func() error {
 				if err := cmd.Process.Kill(); err != nil {
 					return err
