@@ -22,6 +22,7 @@ import (
 	"github.com/ateom/ateom/artifacts/local"
 	"github.com/ateom/ateom/runsc"
 	"github.com/ateom/ateom/shim/cgroup"
+	"github.com/ateom/ateom/shim/dirlock"
 	"github.com/ateom/ateom/shim/inside"
 	"github.com/ateom/ateom/shim/network"
 	"github.com/ateom/ateom/shim/reap"
@@ -124,23 +125,17 @@ const look = 10 * time.Millisecond
 
 // lockBundle makes this action the only one of the bundle until unlock, or its process's end.
 func lockBundle(ctx context.Context, bundle string) (unlock func(), err error) {
-	dir, err := os.Open(bundle)
-	if err != nil {
-		return nil, fmt.Errorf("clean up after a shim: %w", err)
-	}
 	for {
-		err := unix.Flock(int(dir.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		dir, err := dirlock.Lock(bundle, unix.LOCK_EX|unix.LOCK_NB)
 		if err == nil {
 			return func() { dir.Close() }, nil
 		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			dir.Close()
-			return nil, fmt.Errorf("lock bundle %s: %w", bundle, err)
+		if !errors.Is(err, unix.EWOULDBLOCK) {
+			return nil, fmt.Errorf("clean up after a shim: %w", err)
 		}
 		select {
 		case <-time.After(look):
 		case <-ctx.Done():
-			dir.Close()
 			return nil, fmt.Errorf("clean up after the shim of %s: another delete action is at it and does not end", bundle)
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ateom/ateom/artifacts"
+	"github.com/ateom/ateom/shim/dirlock"
 	"github.com/ateom/ateom/shim/replace"
 	"github.com/ateom/ateom/shim/rundir"
 )
@@ -81,47 +82,14 @@ func takePlace(dir string, how int) (*Place, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("take place on the roster: %w", err)
 	}
-	f, err := os.Open(dir)
+	f, err := dirlock.Lock(dir, how)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
 		return nil, fmt.Errorf("take place on the roster: %w", err)
 	}
-	if err := flock(f, how); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("take place on the roster: lock %s: %w", dir, err)
-	}
-	if locked, err := isAt(f, dir); err != nil || !locked {
-		f.Close()
-		return nil, err
-	}
 	return &Place{dir: dir, lock: f}, nil
-}
-
-// isAt reports whether f is what path names.
-func isAt(f *os.File, path string) (bool, error) {
-	mine, err := f.Stat()
-	if err != nil {
-		return false, fmt.Errorf("take place on the roster: %w", err)
-	}
-	now, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil
-	}
-	if err != nil {
-		return false, fmt.Errorf("take place on the roster: %w", err)
-	}
-	return os.SameFile(mine, now), nil
-}
-
-// flock is flock(2), called again when a signal came between.
-func flock(f *os.File, how int) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }
 
 // Put replaces the entry, whole or not at all.
@@ -172,7 +140,7 @@ func read(dir string) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = flock(f, unix.LOCK_SH|unix.LOCK_NB)
+	err = dirlock.Flock(f, unix.LOCK_SH|unix.LOCK_NB)
 	e.Alive = errors.Is(err, unix.EWOULDBLOCK)
 	if err != nil && !e.Alive {
 		return nil, fmt.Errorf("read roster entry of %s: look for its shim: %w", dir, err)

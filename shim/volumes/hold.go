@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ateom/ateom/shim/dirlock"
 )
 
 // ErrInUse says that a shim that lives has the volumes.
@@ -72,36 +74,12 @@ func await(dir string) (*Hold, error) {
 
 // lock holds dir, or fails with ErrInUse, or with fs.ErrNotExist.
 func lock(dir string) (*Hold, error) {
-	f, err := os.Open(dir)
+	f, err := dirlock.Lock(dir, unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return nil, fmt.Errorf("%s: %w", dir, ErrInUse)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if err := flock(f); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			err = ErrInUse
-		}
-		return nil, fmt.Errorf("%s: %w", dir, err)
-	}
-	// It may have been moved between the two, and what was locked is not at dir any more.
-	mine, err := f.Stat()
-	now, nowErr := os.Stat(dir)
-	if err := errors.Join(err, nowErr); err != nil {
-		f.Close()
-		return nil, err
-	}
-	if !os.SameFile(mine, now) {
-		f.Close()
-		return nil, &fs.PathError{Op: "lock", Path: dir, Err: fs.ErrNotExist}
-	}
 	return &Hold{lock: f}, nil
-}
-
-// flock is flock(2), called again when a signal came between.
-func flock(f *os.File) error {
-	for {
-		if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EINTR) {
-			return err
-		}
-	}
 }
